@@ -1,0 +1,69 @@
+# Commands for working on Stepcast. `make` alone lists them.
+# Another interpreter: make PYTHON=python3.13 run
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help setup run test lint train lock clean
+
+help: ## List the commands
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
+
+setup: $(VENV)/.installed-dev ## Install everything: to serve, to train and to develop
+
+run: $(VENV)/.installed-service ## Install what serving needs and serve the bundled models
+	@$(BIN)/stepcast serve
+
+test: setup ## Run the tests
+	$(BIN)/pytest
+
+lint: setup ## Check style, types and the arrows between the packages
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+train: setup ## Fit the worked example again
+	$(BIN)/stepcast train --config examples/recipes/shampoo.toml --force
+
+# Versions that still fit are kept. To take newer ones: make lock LOCK_FLAGS=--upgrade
+COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-emit-find-links --no-header --no-annotate $(LOCK_FLAGS)
+
+lock: $(BIN)/pip ## Write requirements/*.txt again from pyproject.toml
+	@$(PIP) install uv
+	$(COMPILE) pyproject.toml --extra dev -o requirements/dev.txt
+	$(COMPILE) pyproject.toml --extra training -c requirements/dev.txt -o requirements/training.txt
+	$(COMPILE) pyproject.toml -c requirements/dev.txt -o requirements/service.txt
+	echo 'setuptools>=80' | $(COMPILE) - -c requirements/dev.txt -o requirements/build.txt
+
+clean: ## Remove the environment, caches and build output
+	rm -rf $(VENV) build dist *.egg-info .hypothesis .import_linter_cache .mypy_cache \
+		.pytest_cache .ruff_cache
+	find . -type d -name __pycache__ -prune -exec rm -rf {} +
+
+# A stamp is written once its packages are in, and is redone when a file it was made from changes.
+INSTALL = $(PIP) install --require-hashes -r requirements/build.txt -r
+INSTALL_PROJECT = $(PIP) install --no-deps --no-build-isolation --editable .
+
+$(VENV)/.installed-service: requirements/build.txt requirements/service.txt pyproject.toml | $(BIN)/pip
+	@echo 'Installing what serving needs into $(VENV) ...'
+	@$(INSTALL) requirements/service.txt
+	@$(INSTALL_PROJECT)
+	@touch $@
+
+# The lock for development holds all that serving needs, in the same versions: one install, two stamps.
+$(VENV)/.installed-dev: requirements/build.txt requirements/dev.txt pyproject.toml | $(BIN)/pip
+	@echo 'Installing what development needs into $(VENV), TensorFlow included ...'
+	@$(INSTALL) requirements/dev.txt
+	@$(INSTALL_PROJECT)
+	@touch $@ $(VENV)/.installed-service
+
+$(BIN)/pip:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo 'Stepcast needs Python 3.11 or newer: make PYTHON=/path/to/python ...' >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV)
