@@ -1,0 +1,284 @@
+"""Observe, forecast, seed and reset: pure functions from records to records.
+
+`forecaster.observe(records, y)` takes K series one step on. The records it is given are left as
+they were; whoever owns them puts the new ones in their place.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from forecaster import scores
+from forecaster.calendar import Clock, Times
+from forecaster.errors import InvalidRequestError, SeriesNotWarmError
+from forecaster.head import Head, interval_levels, normal_scores
+from forecaster.network import Network
+from forecaster.record import record_dtype
+from forecaster.spec import Policy
+from forecaster.transform import Transform
+
+Floats = NDArray[np.float64]
+Records = NDArray[np.void]
+
+# No value may be larger: sums of a few still fit a float64.
+LARGEST_VALUE = 1e300
+
+# Quantile levels further out would rest on nothing but the shape of a normal tail.
+LEVEL_RANGE = (0.001, 0.999)
+
+# Sampled paths of a forecast of several steps, and how many series-paths are rolled at once.
+_PATHS = 256
+_ROWS_AT_ONCE = 65_536
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """Forecasts of K series, in their own units.
+
+    Args:
+        mean: Shape `(K, h)`.
+        quantiles: Shape `(K, h, levels)`, in the order of the levels asked for.
+    """
+
+    mean: Floats
+    quantiles: Floats
+
+
+class Forecaster:
+    """Steps the records of one model.
+
+    Args:
+        transform: Raw values to network inputs and back.
+        network: Does the steps.
+        head: Reads the network's outputs.
+        state_size: Numbers in `h`, and in `c`.
+        policy: Whether state is carried from step to step.
+    """
+
+    def __init__(
+        self,
+        *,
+        transform: Transform,
+        network: Network,
+        head: Head,
+        state_size: int,
+        policy: Policy = Policy.CARRY,
+    ) -> None:
+        self.transform = transform
+        self._network = network
+        self._head = head
+        self._policy = policy
+        self._interval_scores = normal_scores(
+            np.array([interval_levels(level) for level in scores.LEVELS]).ravel()
+        )
+        self.context = transform.context
+        self.dtype = record_dtype(
+            state_size=state_size, width=head.width, transform=transform.fields
+        )
+
+    def new(self, count: int) -> Records:
+        """Return the records of `count` series that have seen nothing."""
+        return np.zeros(count, self.dtype)
+
+    def observe(
+        self, records: Records, y: Floats, ds: Times | None = None, clock: Clock = Clock.NONE
+    ) -> Records:
+        """Take one observation into each of K series.
+
+        Args:
+            records: Shape `(K,)`. Not modified.
+            y: The values, float64 of shape `(K,)`. NaN is a missing one: the series steps with the
+                forecast that stood, and the step is not scored.
+            ds: The times, shape `(K,)`, if the series keep time.
+            clock: What `ds` counts.
+
+        Returns:
+            New records, one step on. `error` holds `y` minus the forecast that stood for it, NaN
+            where there was none.
+
+        Raises:
+            SeriesNotWarmError: If a value is missing before there is a forecast to stand in for it.
+            InvalidRequestError: If a value is larger than `LARGEST_VALUE`.
+        """
+        missing = np.isnan(y)
+        if (np.abs(y) > LARGEST_VALUE).any():
+            largest = np.nanmax(np.abs(y))
+            raise InvalidRequestError(
+                f"y: expected numbers of size {LARGEST_VALUE:g} at most, found {largest:g}"
+            )
+        warm = records["step"] >= self.context
+        if (missing & ~warm).any():
+            raise self._not_warm(records[missing & ~warm][0])
+        new = records.copy()
+        standing = records["forecast"]
+        value = np.where(missing, standing[:, 0], y)
+        scored = warm & ~missing
+        new["error"] = np.where(scored, y - standing[:, 0], np.nan)
+        bounds = self._head.at_scores(standing[:, 1:], self._interval_scores)
+        scores.observe(new, value, bounds.reshape(len(y), len(scores.LEVELS), 2), scored)
+        new["y"] = value
+        new["missing"] = missing
+        if ds is not None:
+            new["ds"] = ds
+            new["clock"] = clock
+        self._advance(new, value)
+        return new
+
+    def forecast(
+        self, records: Records, h: int = 1, levels: Sequence[float] = (), *, seed: int = 0
+    ) -> Forecast:
+        """Forecast the next `h` steps of K series. A pure read.
+
+        The first step is in the record. For the others a copy of the state is rolled forward: the
+        mean on its own means, the quantiles by paths drawn from the forecast distribution of each
+        step.
+
+        Args:
+            records: Shape `(K,)`. Not modified.
+            h: The horizon, at least 1.
+            levels: Quantile levels, within `LEVEL_RANGE`.
+            seed: Fixes the draws: the same records and seed give the same forecast.
+
+        Raises:
+            SeriesNotWarmError: If a series has fewer than `context` observations.
+            InvalidRequestError: If the horizon or a level makes no sense.
+        """
+        _check_request(h, levels)
+        cold = records["step"] < self.context
+        if cold.any():
+            raise self._not_warm(records[cold][0])
+        asked = np.array(levels, np.float64)
+        standing = records["forecast"]
+        mean = np.empty((len(records), h))
+        quantiles = np.empty((len(records), h, len(asked)))
+        mean[:, 0] = standing[:, 0]
+        quantiles[:, 0] = self._head.at(standing[:, 1:], asked)
+        if h > 1:
+            paths = _PATHS if len(asked) else 0
+            at_once = max(_ROWS_AT_ONCE // (paths + 1), 1)
+            for start in range(0, len(records), at_once):
+                rows = slice(start, start + at_once)
+                mean[rows, 1:], quantiles[rows, 1:] = self._roll(
+                    records[rows], h, asked, paths, np.random.default_rng(seed)
+                )
+        return Forecast(mean, quantiles)
+
+    def seed(
+        self,
+        histories: Sequence[Floats],
+        ds: Sequence[Times] | None = None,
+        clock: Clock = Clock.NONE,
+    ) -> Records:
+        """Return the records of series that have observed these histories, from nothing.
+
+        One pass over time with all series side by side: the same as observing one by one.
+
+        Args:
+            histories: The values of each series, oldest first, of any lengths, none empty.
+            ds: The times of each, in the same shapes.
+            clock: What `ds` counts.
+
+        Raises:
+            SeriesNotWarmError: If a value is missing before there is a forecast to stand in for it.
+            InvalidRequestError: If a value is larger than `LARGEST_VALUE`.
+        """
+        lengths = np.array([len(history) for history in histories], np.int64)
+        order = np.argsort(-lengths, kind="stable")  # longest first: those still going are a prefix
+        records = self.new(len(histories))
+        for t in range(int(lengths.max(initial=0))):
+            going = int(np.count_nonzero(lengths > t))
+            y = np.array([histories[row][t] for row in order[:going]])
+            times = None if ds is None else np.array([ds[row][t] for row in order[:going]])
+            records[:going] = self.observe(records[:going], y, times, clock)
+        seeded = np.empty_like(records)
+        seeded[order] = records
+        return seeded
+
+    def reset(self, records: Records) -> Records:
+        """Return the records with `h` and `c` at zero.
+
+        What the transform keeps stays, so the next forecast is made at once, by one step of the
+        network from the zero state.
+        """
+        new = records.copy()
+        new["h"] = 0.0
+        new["c"] = 0.0
+        ready = new["step"] >= self.context
+        if ready.any():
+            rows = new[ready]
+            outputs, _, _ = self._network.step(self.transform.inputs(rows), rows["h"], rows["c"])
+            rows["forecast"] = self._values(rows, outputs)
+            new[ready] = rows
+        return new
+
+    def _advance(self, records: Records, value: Floats) -> None:
+        """Take values into K records, in place: transform, network, the next forecast."""
+        self.transform.observe(records, value)
+        records["step"] += 1
+        ready = records["step"] >= self.context
+        if ready.all():
+            self._step(records)
+        elif ready.any():
+            rows = records[ready]
+            self._step(rows)
+            records[ready] = rows
+
+    def _step(self, records: Records) -> None:
+        inputs = self.transform.inputs(records)
+        outputs, h, c = self._network.step(inputs, records["h"], records["c"])
+        if self._policy is Policy.CARRY:
+            records["h"] = h
+            records["c"] = c
+        records["forecast"] = self._values(records, outputs)
+
+    def _values(self, records: Records, outputs: NDArray[np.float32]) -> Floats:
+        """Return mean and quantiles in the series' own units, none beyond what may be observed."""
+        values = self.transform.unscale(records, self._head.read(outputs))
+        return np.clip(values, -LARGEST_VALUE, LARGEST_VALUE)
+
+    def _roll(
+        self, records: Records, h: int, levels: Floats, paths: int, rng: np.random.Generator
+    ) -> tuple[Floats, Floats]:
+        """Return means `(K, h - 1)` and quantiles `(K, h - 1, levels)` of the steps after the next.
+
+        Row 0 of each series walks on its own mean, the other rows are the sampled paths.
+        """
+        count = len(records)
+        rolled = np.repeat(records, paths + 1)
+        draws = normal_scores((np.arange(paths) + 0.5) / paths) if paths else np.empty(0)
+        mean = np.empty((count, h - 1))
+        quantiles = np.empty((count, h - 1, len(levels)))
+        values = self._draw(rolled, count, rng.permutation(draws))
+        for t in range(h - 1):
+            self._advance(rolled, values.ravel())
+            values = self._draw(rolled, count, rng.permutation(draws))
+            mean[:, t] = values[:, 0]
+            if paths:
+                quantiles[:, t] = np.quantile(values[:, 1:], levels, axis=1).T
+        return mean, quantiles
+
+    def _draw(self, rolled: Records, count: int, draws: Floats) -> Floats:
+        """Return the next value of each row, shape `(count, 1 + paths)`: means, then draws."""
+        standing = rolled["forecast"].reshape(count, 1 + len(draws), -1)
+        values = np.empty(standing.shape[:2])
+        values[:, 0] = standing[:, 0, 0]
+        values[:, 1:] = self._head.draw(standing[:, 1:, 1:], draws)
+        return np.clip(values, -LARGEST_VALUE, LARGEST_VALUE)
+
+    def _not_warm(self, record: np.void) -> SeriesNotWarmError:
+        step = int(record["step"])
+        return SeriesNotWarmError(step=step, missing=self.context - step)
+
+
+def _check_request(h: int, levels: Sequence[float]) -> None:
+    if h < 1:
+        raise InvalidRequestError(f"h: expected at least 1 step ahead, found {h}")
+    lowest, highest = LEVEL_RANGE
+    for level in levels:
+        if not lowest <= level <= highest:
+            raise InvalidRequestError(
+                f"quantile level {level:g}: expected {lowest} to {highest}, "
+                f"a central interval of {100 * (highest - lowest):g}% at most"
+            )

@@ -1,0 +1,53 @@
+"""Everything kept for one series, as one fixed-width NumPy record.
+
+A record of zeros is a series that has seen nothing, so a store needs no model to make one, and a
+series exists when its `step` is above zero. `tobytes()` is its form on disk.
+"""
+
+from collections.abc import Iterable
+
+import numpy as np
+from numpy.typing import NDArray
+
+Records = NDArray[np.void]
+
+Field = tuple[str, str, tuple[int, ...]]
+
+_CURSOR: list[Field] = [
+    ("step", "<i8", ()),  # observations taken
+    ("ds", "<i8", ()),  # the last one's time, as `clock` says
+    ("y", "<f8", ()),  # the last one's value; where it was missing, the forecast that stood in
+    ("error", "<f8", ()),  # y minus the forecast that stood for it; NaN without one
+]
+
+_SCORES: list[Field] = [
+    ("scored", "<i8", ()),  # observations that had a forecast to be held against
+    ("mae", "<f8", ()),
+    ("rmse", "<f8", ()),
+    ("naive_mae", "<f8", ()),  # of the last value as forecast, over the same observations
+    ("covered", "<i8", (2,)),  # how many fell into each of `scores.LEVELS`
+]
+
+# The fields of the running scores; zero when nothing was scored.
+SCORE_FIELDS = tuple(name for name, _, _ in _SCORES)
+
+
+def record_dtype(*, state_size: int, width: int, transform: Iterable[Field]) -> np.dtype[np.void]:
+    """Return the dtype of a model's records.
+
+    Args:
+        state_size: Numbers in `h`, and in `c`.
+        width: Numbers in a forecast: the mean and the quantiles.
+        transform: The fields that the transform keeps.
+    """
+    fields: list[Field] = [
+        *_CURSOR,
+        *_SCORES,
+        ("forecast", "<f8", (width,)),  # of the next observation, in the series' own units
+        *transform,
+        ("h", "<f4", (state_size,)),
+        ("c", "<f4", (state_size,)),
+        ("clock", "<u1", ()),  # what `ds` means: `calendar.Clock`
+        ("missing", "?", ()),  # the last observation had no value
+    ]
+    return np.dtype(fields)

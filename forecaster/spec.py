@@ -1,0 +1,205 @@
+"""What `manifest.json` and `scaler.json` say, as frozen typed values.
+
+These are checked at the border, so the rest of the code may rely on every field.
+"""
+
+import hashlib
+import json
+import math
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    FiniteFloat,
+    JsonValue,
+    model_validator,
+)
+
+from forecaster.calendar import Freq
+from forecaster.errors import InvalidRequestError
+
+FORMAT_VERSION = 1
+
+# The quantiles a model gives unless its recipe names others: both ends of 80 and 95% intervals, and
+# enough between to draw the curve.
+QUANTILES = (0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 0.975)
+
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,63}$")]
+
+
+def _check_freq(text: str | None) -> str | None:
+    if text is not None:
+        try:
+            Freq.parse(text)
+        except InvalidRequestError as error:
+            raise ValueError(str(error)) from error  # which Pydantic reports with the field
+    return text
+
+
+FreqText = Annotated[str | None, AfterValidator(_check_freq)]
+
+
+class Spec(BaseModel):
+    """A frozen value; unknown fields are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class Policy(StrEnum):
+    """Whether a series' state is carried from step to step, or zeroed before each."""
+
+    CARRY = "carry"
+    RESET_EACH_STEP = "reset_each_step"
+
+
+class MinMaxScaler(Spec):
+    """One linear map for all series, as scikit-learn's `MinMaxScaler` fits it to one column."""
+
+    kind: Literal["minmax"] = "minmax"
+    data_min: FiniteFloat
+    data_max: FiniteFloat
+    feature_min: FiniteFloat = -1.0
+    feature_max: FiniteFloat = 1.0
+
+    @model_validator(mode="after")
+    def _check_order(self) -> "MinMaxScaler":
+        if self.data_min > self.data_max or self.feature_min >= self.feature_max:
+            raise ValueError("a minimum is above its maximum")
+        if math.isinf(self.data_max - self.data_min):
+            raise ValueError("the range from data_min to data_max is not finite")
+        return self
+
+
+class RunningScaler(Spec):
+    """Each series by the running root mean square of its own differences.
+
+    Args:
+        window: Observations after which older ones fade: the mean's gain is 1/n, and 1/window at
+            the least.
+    """
+
+    kind: Literal["running"] = "running"
+    window: int = Field(default=200, ge=1)
+
+
+Scaler = Annotated[MinMaxScaler | RunningScaler, Field(discriminator="kind")]
+
+
+class TransformSpec(Spec):
+    """How raw values become network inputs.
+
+    Args:
+        difference: The lag of the difference taken: 1, a season's length, or 0 for none.
+    """
+
+    difference: int = Field(default=1, ge=0, le=100_000)
+
+
+class NetworkSpec(Spec):
+    """The sizes: `features` in, an LSTM layer for each entry of `units`, a dense head."""
+
+    features: int = Field(ge=1, le=10_000)
+    units: Annotated[tuple[Annotated[int, Field(ge=1, le=8192)], ...], Field(min_length=1)]
+    outputs: int = Field(ge=1, le=1000)
+
+    @property
+    def state_size(self) -> int:
+        """The width of `h`, and of `c`: the units of all layers side by side."""
+        return sum(self.units)
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Return the name and shape of every weight, in Keras' layout."""
+        shapes: dict[str, tuple[int, ...]] = {}
+        inputs = self.features
+        for number, units in enumerate(self.units):
+            shapes[f"lstm_{number}/kernel"] = (inputs, 4 * units)
+            shapes[f"lstm_{number}/recurrent_kernel"] = (units, 4 * units)
+            shapes[f"lstm_{number}/bias"] = (4 * units,)
+            inputs = units
+        shapes["head/kernel"] = (inputs, self.outputs)
+        shapes["head/bias"] = (self.outputs,)
+        return shapes
+
+
+class HeadSpec(Spec):
+    """What the network's outputs mean.
+
+    Args:
+        kind: `mean`: one output, and quantiles at fixed distances from it. `quantiles`: a mean and
+            one output per quantile.
+        quantiles: The quantile levels, rising, with 0.5 among them.
+        offsets: For `mean`: the distance of each quantile from the mean, in network units.
+    """
+
+    kind: Literal["mean", "quantiles"]
+    quantiles: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = QUANTILES
+    offsets: tuple[FiniteFloat, ...] = ()
+
+    @model_validator(mode="after")
+    def _check_quantiles(self) -> "HeadSpec":
+        if list(self.quantiles) != sorted(set(self.quantiles)) or 0.5 not in self.quantiles:
+            raise ValueError("quantiles must rise and hold 0.5")
+        if len(self.quantiles) < 3:
+            raise ValueError("at least three quantiles are needed")
+        expected = len(self.quantiles) if self.kind == "mean" else 0
+        if len(self.offsets) != expected or list(self.offsets) != sorted(self.offsets):
+            raise ValueError(f"head {self.kind!r} takes {expected} rising offsets")
+        return self
+
+    @property
+    def outputs(self) -> int:
+        """How many outputs the network must have."""
+        return 1 if self.kind == "mean" else 1 + len(self.quantiles)
+
+
+class ModelSpec(Spec):
+    """All that fixes how a model steps, its weights aside."""
+
+    network: NetworkSpec
+    head: HeadSpec
+    transform: TransformSpec
+    scaler: Scaler
+    policy: Policy = Policy.CARRY
+
+    @model_validator(mode="after")
+    def _check_outputs(self) -> "ModelSpec":
+        if self.network.outputs != self.head.outputs:
+            raise ValueError(
+                f"head {self.head.kind!r} needs {self.head.outputs} outputs, "
+                f"the network has {self.network.outputs}"
+            )
+        return self
+
+    def fingerprint(self, weights_sha256: str) -> str:
+        """Return 16 hex digits that name this model: same digits, same forecasts."""
+        text = json.dumps([self.model_dump(mode="json"), weights_sha256], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+class Manifest(Spec):
+    """`manifest.json`: what a model folder holds and where it came from."""
+
+    format: int = Field(ge=1)
+    name: Name
+    version: str
+    task: Literal["forecast one step ahead"] = "forecast one step ahead"
+    fingerprint: Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
+    network: NetworkSpec
+    head: HeadSpec
+    transform: TransformSpec
+    policy: Policy
+    freq: FreqText = None
+    season: int = Field(default=1, ge=1)
+    context: int = Field(ge=1)
+    data: dict[str, JsonValue]
+    libraries: dict[str, str]
+    recipe: dict[str, JsonValue]
+    scores: dict[str, JsonValue]
+    files: dict[
+        Annotated[str, Field(pattern=r"^[^\x00]+$")],
+        Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")],
+    ]

@@ -1,0 +1,452 @@
+import hashlib
+import json
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import safetensors.numpy
+
+from forecaster import artifact
+from forecaster.artifact import GOLDEN, MANIFEST, SCALER, SERIES, WEIGHTS, load
+from forecaster.calendar import Clock, encode_time
+from forecaster.errors import ArtifactError
+from forecaster.model import Engine
+from forecaster.network import Weights
+from forecaster.spec import QUANTILES, ModelSpec, Policy, Scaler
+from tests.forecaster.fakes import MINMAX, RUNNING, HeadKind, write_model
+
+REPORT = "report/index.html"
+PARITY = 1e-5
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return write_model(tmp_path / "small", states={"a": [1.0, 2.0, 4.0], "b": [3.0]})
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads(path.read_text())
+    return content
+
+
+def rewrite(folder: Path, name: str, content: bytes) -> None:
+    """Put another file in its place and make its checksum right."""
+    (folder / name).write_bytes(content)
+    edit_files(folder, **{name: hashlib.sha256(content).hexdigest()})
+
+
+def edit_manifest(folder: Path, **fields: object) -> None:
+    manifest = read_json(folder / MANIFEST) | fields
+    (folder / MANIFEST).write_text(json.dumps(manifest))
+
+
+def edit_files(folder: Path, **checksums: str | None) -> None:
+    """Set entries of `files`, or with `None` leave them out."""
+    files = read_json(folder / MANIFEST)["files"] | checksums
+    edit_manifest(folder, files={name: digest for name, digest in files.items() if digest})
+
+
+def edit_weights(folder: Path, edit: Callable[[Weights], object]) -> None:
+    weights = safetensors.numpy.load((folder / WEIGHTS).read_bytes())
+    edit(weights)
+    rewrite(folder, WEIGHTS, safetensors.numpy.save(weights))
+
+
+def correct_fingerprint(folder: Path) -> None:
+    """Make the fingerprint that of what the folder holds now."""
+    manifest = artifact.read_manifest(folder)
+    spec = ModelSpec(
+        network=manifest.network,
+        head=manifest.head,
+        transform=manifest.transform,
+        scaler=MINMAX,
+        policy=manifest.policy,
+    )
+    edit_manifest(folder, fingerprint=spec.fingerprint(manifest.files[WEIGHTS]))
+
+
+def assert_refused(
+    folder: Path, path: str, *, what: str = "", expected: str, found: str = ""
+) -> ArtifactError:
+    """Assert that loading says which file, what was expected of it and what was found."""
+    with pytest.raises(ArtifactError, match=r": expected .*, found ") as caught:
+        load(folder)
+    message = str(caught.value)
+    assert message.startswith(f"{folder / path}: {what}")
+    assert expected in message.split(", found ")[0]
+    assert found in message.split(", found ", 1)[1]
+    assert caught.value.path == folder / path
+    return caught.value
+
+
+@pytest.mark.parametrize("head", ["mean", "quantiles"])
+@pytest.mark.parametrize("scaler", [MINMAX, RUNNING])
+@pytest.mark.parametrize("difference", [0, 1, 7])
+def test_saving_and_loading_change_nothing(
+    tmp_path: Path, head: HeadKind, scaler: Scaler, difference: int
+) -> None:
+    folder = tmp_path / "first"
+    write_model(folder, units=(4, 3), head=head, scaler=scaler, difference=difference)
+    first = load(folder)
+    content = {name: (folder / name).read_bytes() for name in first.manifest.files}
+    renamed = first.manifest.model_copy(update={"name": "second"})
+
+    artifact.save(tmp_path / "second", renamed, content)
+    second = load(tmp_path / "second")
+
+    assert second.manifest == renamed
+    history = np.random.default_rng(0).normal(size=20)
+    forecasts = [
+        model.forecaster.forecast(model.forecaster.seed([history]), h=3, levels=QUANTILES)
+        for model in (first, second)
+    ]
+    np.testing.assert_array_equal(forecasts[0].mean, forecasts[1].mean)
+    np.testing.assert_array_equal(forecasts[0].quantiles, forecasts[1].quantiles)
+
+
+def test_a_loaded_model_is_what_was_saved(tmp_path: Path) -> None:
+    model = load(write_model(tmp_path / "small", freq="MS", policy=Policy.RESET_EACH_STEP))
+
+    assert model.name == "small"
+    assert model.manifest.freq == "MS"
+    assert model.manifest.season == 12
+    assert model.manifest.policy is Policy.RESET_EACH_STEP
+    assert model.manifest.scores == {"model": {"rmse": 1.5, "mase": None}}
+    assert set(model.manifest.files) == {WEIGHTS, SCALER, GOLDEN, SERIES, REPORT}
+    assert model.states == {}
+
+
+def test_series_go_on_where_training_ended(folder: Path) -> None:
+    model = load(folder)
+
+    assert list(model.states) == ["a", "b"]
+    expected = model.forecaster.seed([np.array([1.0, 2.0, 4.0])])
+    assert model.states["a"].tobytes() == expected[0].tobytes()
+    assert model.states["b"]["step"] == 1
+
+
+def test_series_of_a_model_with_a_frequency_have_their_times(tmp_path: Path) -> None:
+    folder = write_model(tmp_path / "monthly", freq="MS", states={"ä": [1.0, 2.0, 4.0]})
+
+    record = load(folder).states["ä"]
+
+    assert record["clock"] == Clock.TIME
+    assert record["ds"] == encode_time(datetime(2020, 3, 1))
+
+
+@pytest.mark.parametrize("name", [WEIGHTS, SCALER, GOLDEN, SERIES, REPORT])
+@pytest.mark.parametrize("where", [0.0, 0.5, 1.0])
+def test_a_flipped_bit_in_any_file_is_refused(folder: Path, name: str, where: float) -> None:
+    path = folder / name
+    content = bytearray(path.read_bytes())
+    digest = hashlib.sha256(content).hexdigest()
+    content[round(where * (len(content) - 1))] ^= 1
+    path.write_bytes(content)
+
+    assert_refused(
+        folder,
+        name,
+        what="sha256",
+        expected=digest,
+        found=hashlib.sha256(content).hexdigest(),
+    )
+
+
+@pytest.mark.parametrize("name", [WEIGHTS, SCALER, GOLDEN, SERIES, REPORT])
+def test_a_missing_file_is_refused(folder: Path, name: str) -> None:
+    (folder / name).unlink()
+
+    assert_refused(folder, name, expected="a readable file", found="No such file or directory")
+
+
+def test_a_file_too_large_to_be_meant_is_refused_unread(folder: Path) -> None:
+    with (folder / WEIGHTS).open("r+b") as file:
+        file.truncate((1 << 30) + 1)  # sparse: it takes no room
+
+    assert_refused(folder, WEIGHTS, expected="at most 1073741824 bytes", found="1073741825")
+
+
+def test_a_folder_without_a_manifest_is_refused(tmp_path: Path) -> None:
+    assert_refused(tmp_path / "none", MANIFEST, expected="a readable file", found="No such file")
+
+
+@pytest.mark.parametrize("name", [WEIGHTS, SCALER, GOLDEN, SERIES])
+def test_a_manifest_that_leaves_out_a_file_is_refused(folder: Path, name: str) -> None:
+    edit_files(folder, **{name: None})
+
+    assert_refused(folder, MANIFEST, what="files", expected=name, found="no such entry")
+
+
+def test_sizes_that_are_not_those_of_the_weights_are_refused(folder: Path) -> None:
+    edit_manifest(folder, network={"features": 1, "units": [5], "outputs": 12})
+
+    assert_refused(
+        folder,
+        WEIGHTS,
+        what="lstm_0/kernel",
+        expected="float32 (1, 20)",
+        found="float32 (1, 16)",
+    )
+
+
+def test_outputs_that_are_not_those_of_the_head_are_refused(folder: Path) -> None:
+    edit_manifest(folder, network={"features": 1, "units": [4], "outputs": 3})
+
+    assert_refused(folder, MANIFEST, expected="needs 12 outputs, the network has 3")
+
+
+def test_features_that_the_transform_does_not_make_are_refused(folder: Path) -> None:
+    """A network of two features took the one it was given twice over."""
+    edit_weights(folder, lambda w: w.update({"lstm_0/kernel": np.ones((2, 16), np.float32)}))
+    edit_manifest(folder, network={"features": 2, "units": [4], "outputs": 12})
+    correct_fingerprint(folder)
+
+    assert_refused(folder, MANIFEST, what="network.features", expected="1", found="2")
+
+
+def test_a_number_of_layers_that_is_not_that_of_the_weights_is_refused(folder: Path) -> None:
+    edit_manifest(folder, network={"features": 1, "units": [4, 4], "outputs": 12})
+
+    assert_refused(folder, WEIGHTS, what="names", expected="lstm_1/kernel", found="lstm_0/kernel")
+
+
+@pytest.mark.parametrize(
+    ("value", "found"), [(np.nan, "NaN or infinity"), (np.inf, "NaN or infinity")]
+)
+def test_weights_that_are_no_numbers_are_refused(folder: Path, value: float, found: str) -> None:
+    edit_weights(folder, lambda w: w["head/bias"].__setitem__(3, value))
+
+    assert_refused(folder, WEIGHTS, what="head/bias", expected="finite numbers", found=found)
+
+
+def test_weights_of_another_type_are_refused(folder: Path) -> None:
+    edit_weights(folder, lambda w: w.update({"head/bias": np.zeros(12)}))  # type: ignore[dict-item]
+
+    assert_refused(
+        folder, WEIGHTS, what="head/bias", expected="float32 (12,)", found="float64 (12,)"
+    )
+
+
+def test_other_weights_with_their_checksum_are_refused(folder: Path) -> None:
+    edit_weights(folder, lambda w: w.update({"head/bias": w["head/bias"] + 1}))
+
+    assert_refused(folder, MANIFEST, what="fingerprint", expected="from the sizes, scaler")
+
+
+def test_another_scaler_with_its_checksum_is_refused(folder: Path) -> None:
+    rewrite(folder, SCALER, RUNNING.model_dump_json().encode())
+
+    assert_refused(folder, MANIFEST, what="fingerprint", expected="from the sizes, scaler")
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("policy", "reset_each_step"),
+        ("transform", {"difference": 2}),
+    ],
+)
+def test_another_way_to_step_is_refused(folder: Path, field: str, value: object) -> None:
+    edit_manifest(folder, **{field: value})
+
+    assert_refused(folder, MANIFEST, what="fingerprint", expected="from the sizes, scaler")
+
+
+def test_another_context_is_refused(folder: Path) -> None:
+    edit_manifest(folder, context=3)
+
+    assert_refused(folder, MANIFEST, what="context", expected="2", found="3")
+
+
+def test_a_trace_that_the_network_does_not_walk_is_refused(folder: Path) -> None:
+    golden = json.loads((folder / GOLDEN).read_text())
+    golden["forecasts"][3][0] += 10 * PARITY * 5  # ten times what is allowed; a unit is 5
+
+    rewrite(folder, GOLDEN, json.dumps(golden).encode())
+
+    assert_refused(
+        folder, GOLDEN, what="replay", expected="within 1e-05", found="0.0001 in network units"
+    )
+
+
+@pytest.mark.parametrize(
+    ("forecasts", "found"),
+    [
+        (lambda rows: rows[:-1], "inf"),
+        (lambda rows: [*rows, rows[-1]], "inf"),
+        (lambda rows: [row[:-1] for row in rows], "inf"),
+        (lambda rows: [[] for _ in rows], "inf"),
+        (lambda rows: [], "an empty trace"),
+    ],
+)
+def test_a_trace_of_another_shape_is_refused(
+    folder: Path, forecasts: Callable[[list[list[float]]], object], found: str
+) -> None:
+    golden = json.loads((folder / GOLDEN).read_text())
+    golden["forecasts"] = forecasts(golden["forecasts"])
+
+    rewrite(folder, GOLDEN, json.dumps(golden).encode())
+
+    assert_refused(folder, GOLDEN, what="replay", expected="of the trace", found=found)
+
+
+def test_a_trace_with_a_number_that_is_none_is_refused(folder: Path) -> None:
+    rewrite(folder, GOLDEN, b'{"y": [NaN], "forecasts": []}')
+
+    assert_refused(folder, GOLDEN, what="y.0", expected="finite number", found="nan")
+
+
+def test_weights_that_overflow_are_refused(folder: Path) -> None:
+    """Each is a number; what they add up to is none, and was reckoned with, with a warning."""
+    largest = np.full((4, 12), np.finfo(np.float32).max)
+    largest[:, 1 + QUANTILES.index(0.5)] *= -1
+    wide_open = np.full(16, 100.0, np.float32)  # every h is near 1
+    edit_weights(folder, lambda w: w.update({"head/kernel": largest, "lstm_0/bias": wide_open}))
+    correct_fingerprint(folder)
+
+    assert_refused(folder, GOLDEN, what="replay", expected="of the trace", found="inf")
+
+
+def test_a_newer_format_is_refused_whatever_else_it_holds(folder: Path) -> None:
+    edit_manifest(folder, format=2, colour="blue")
+
+    assert_refused(folder, MANIFEST, what="format", expected="at most 1 (update", found="2")
+
+
+def test_a_field_that_is_not_known_is_refused(folder: Path) -> None:
+    edit_manifest(folder, colour="blue")
+
+    assert_refused(folder, MANIFEST, what="colour", expected="not permitted", found="'blue'")
+
+
+def test_a_frequency_that_is_not_known_is_refused(folder: Path) -> None:
+    """It was refused with an error of requests, which named no file."""
+    edit_manifest(folder, freq="fortnight")
+
+    assert_refused(
+        folder, MANIFEST, what="freq", expected="'fortnight' is not known", found="'fortnight'"
+    )
+
+
+def test_a_manifest_that_is_no_json_is_refused(folder: Path) -> None:
+    (folder / MANIFEST).write_bytes(b'{"format": 1,\xff')
+
+    assert_refused(folder, MANIFEST, expected="Invalid JSON")
+
+
+def test_a_scaler_that_is_not_known_is_refused(folder: Path) -> None:
+    rewrite(folder, SCALER, b'{"kind": "robust"}')
+
+    assert_refused(folder, SCALER, expected="'minmax', 'running'", found="robust")
+
+
+@pytest.mark.parametrize("name", ["../x", "/etc/passwd", "report/../../x"])
+def test_a_path_out_of_the_folder_is_refused(folder: Path, name: str) -> None:
+    content = b"elsewhere"
+    (folder.parent / "x").write_bytes(content)
+
+    edit_files(folder, **{name: hashlib.sha256(content).hexdigest()})
+
+    assert_refused(folder, MANIFEST, what="files", expected="paths inside the folder", found=name)
+
+
+def test_a_link_out_of_the_folder_is_refused(folder: Path) -> None:
+    (folder / REPORT).rename(folder.parent / "elsewhere")
+    (folder / REPORT).symlink_to(folder.parent / "elsewhere")
+
+    assert_refused(folder, MANIFEST, what="files", expected="paths inside the folder")
+
+
+def test_an_entry_that_is_no_file_is_refused(folder: Path) -> None:
+    edit_files(folder, report="0" * 64)
+
+    assert_refused(folder, "report", expected="a readable file", found="Is a directory")
+
+
+def test_an_entry_that_can_be_no_path_is_refused(folder: Path) -> None:
+    edit_files(folder, **{"a\0b": "0" * 64})
+
+    assert_refused(folder, MANIFEST, what="files", expected="should match pattern")
+
+
+def test_a_folder_of_another_name_is_refused(folder: Path) -> None:
+    moved = folder.rename(folder.parent / "other")
+
+    assert_refused(moved, MANIFEST, what="name", expected="other", found="small")
+
+
+@pytest.mark.parametrize("name", [WEIGHTS, SERIES])
+def test_a_file_that_is_no_safetensors_is_refused(folder: Path, name: str) -> None:
+    rewrite(folder, name, b"pickled")
+
+    assert_refused(folder, name, expected="safetensors")
+
+
+def test_records_of_another_model_are_refused(folder: Path) -> None:
+    other = write_model(folder.parent / "other", units=(5,), states={"a": [1.0]})
+
+    rewrite(folder, SERIES, (other / SERIES).read_bytes())
+
+    assert_refused(folder, SERIES, what="records", expected="(1, ", found="(1, ")
+
+
+def test_series_without_their_names_are_refused(folder: Path) -> None:
+    rewrite(folder, SERIES, safetensors.numpy.save({"records": np.zeros((1, 8), np.uint8)}))
+
+    assert_refused(folder, SERIES, expected="uint8 records and unique_id", found="['records']")
+
+
+def test_a_folder_that_exists_is_not_replaced_unasked(folder: Path) -> None:
+    before = (folder / WEIGHTS).read_bytes()
+
+    with pytest.raises(ArtifactError, match="small: expected no such folder yet, found one that"):
+        write_model(folder, seed=1)
+
+    assert (folder / WEIGHTS).read_bytes() == before
+
+
+def test_a_folder_is_replaced_when_asked_and_nothing_is_left_of_it(folder: Path) -> None:
+    (folder / "stray").touch()
+    before = load(folder).manifest.fingerprint
+
+    write_model(folder, seed=1, replace=True)
+
+    assert load(folder).manifest.fingerprint != before
+    assert not (folder / "stray").exists()
+    assert list(folder.parent.iterdir()) == [folder]
+
+
+@pytest.mark.parametrize("replace", [False, True])
+def test_a_failure_while_writing_leaves_all_as_it_was(tmp_path: Path, replace: bool) -> None:
+    folder = tmp_path / "small"
+    manifest = load(write_model(tmp_path / "model")).manifest
+    if replace:
+        write_model(folder)
+    before = sorted(tmp_path.rglob("*"))
+
+    # `a` cannot be a file and a folder.
+    with pytest.raises(OSError, match=r"exists|directory"):
+        artifact.save(folder, manifest, {"a": b"", "a/b": b""}, replace=replace)
+
+    assert sorted(tmp_path.rglob("*")) == before
+    if replace:
+        load(folder)
+
+
+def test_folders_above_are_made(tmp_path: Path) -> None:
+    assert load(write_model(tmp_path / "deep" / "er" / "small")).name == "small"
+
+
+@pytest.mark.slow
+def test_a_model_steps_in_keras_as_in_numpy(folder: Path) -> None:
+    ours, theirs = load(folder), load(folder, Engine.KERAS)
+    history = np.random.default_rng(0).normal(size=20)
+
+    found, expected = (
+        model.forecaster.seed([history])["forecast"] / 5 for model in (ours, theirs)
+    )  # a network unit is 5
+
+    np.testing.assert_allclose(found, expected, rtol=PARITY, atol=PARITY)
