@@ -1,0 +1,114 @@
+"""The walk-forward evaluation, worked out by hand, and that it is what the service does."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from forecaster.calendar import Clock
+from forecaster.forecaster import Forecaster
+from forecaster.head import Head
+from forecaster.spec import HeadSpec, MinMaxScaler, TransformSpec
+from forecaster.transform import PlainTransform
+from training.backtest import backtest, default_test, seasonal_naive
+from training.data import Panel, Series
+from training.errors import DataError
+
+Array = NDArray[np.float32]
+Floats = NDArray[np.float64]
+
+
+class Repeats:
+    """A network whose output is its input: the next change is forecast to be the last one."""
+
+    def step(self, x: Array, h: Array, c: Array) -> tuple[Array, Array, Array]:
+        return x, h, c
+
+
+def forecaster() -> Forecaster:
+    scaler = MinMaxScaler(data_min=-1.0, data_max=1.0)
+    levels = (0.025, 0.1, 0.5, 0.9, 0.975)
+    head = HeadSpec(kind="mean", quantiles=levels, offsets=(-2.0, -1.0, 0.0, 1.0, 2.0))
+    return Forecaster(
+        transform=PlainTransform(TransformSpec(difference=1), scaler),
+        network=Repeats(),
+        head=Head(head),
+        state_size=1,
+    )
+
+
+def panel(*values: list[float]) -> Panel:
+    series = tuple(
+        Series(f"s{number}", np.array(y), np.arange(len(y))) for number, y in enumerate(values)
+    )
+    return Panel(series=series, clock=Clock.NONE, freq=None, fingerprint="0" * 64)
+
+
+def test_a_walk_forecasts_each_step_before_it_sees_it() -> None:
+    history, test = panel([1, 2, 4, 5, 4, 8]).split(3)
+
+    walk = backtest(forecaster(), history, test, season=2)
+
+    # The network's inputs are clipped nowhere near these; 6 = 4 + (4 - 2), and so on.
+    np.testing.assert_allclose(walk.forecasts["model"], [[6.0, 6.0, 3.0]], atol=1e-6)
+    np.testing.assert_allclose(walk.forecasts["persistence"], [[4.0, 5.0, 4.0]])
+    np.testing.assert_allclose(walk.forecasts["seasonal_naive"], [[2.0, 4.0, 5.0]])
+    np.testing.assert_allclose(walk.intervals[95], [[[4, 8], [4, 8], [1, 5]]], atol=1e-6)
+
+
+def test_scores_are_means_over_series_and_coverage_is_over_all_actuals() -> None:
+    history, test = panel([1, 2, 4, 5, 4, 8], [0, 0, 0, 0, 0, 0]).split(3)
+
+    scores: Any = backtest(forecaster(), history, test, season=1).summary()
+
+    first = np.sqrt((1 + 4 + 25) / 3)
+    assert scores["model"]["rmse"] == pytest.approx(first / 2, rel=1e-6)
+    assert scores["model"]["mae"] == pytest.approx((1 + 2 + 5) / 3 / 2, rel=1e-6)
+    # The history 1, 2, 4 moves by 1.5 on average; the constant one has no scale, so no MASE.
+    assert scores["model"]["mase"] == pytest.approx((1 + 2 + 5) / 3 / 1.5, rel=1e-6)
+    assert scores["model"]["coverage"] == {"80": pytest.approx(4 / 6), "95": pytest.approx(5 / 6)}
+    assert scores.keys() == {"model", "persistence", "seasonal_naive"}
+
+
+def test_a_missing_actual_is_stepped_over_and_not_scored() -> None:
+    history, test = panel([1, 2, 3, 4, float("nan"), 6]).split(3)
+
+    walk = backtest(forecaster(), history, test, season=1)
+
+    np.testing.assert_allclose(walk.forecasts["model"], [[4.0, 5.0, 6.0]], atol=1e-6)
+    assert walk.summary()["model"]["rmse"] == pytest.approx(0.0, abs=1e-6)
+    np.testing.assert_allclose(walk.forecasts["persistence"], [[3.0, 4.0, 4.0]])
+
+
+def test_a_history_too_short_for_a_forecast_is_refused_by_name() -> None:
+    history, test = panel([1, 2, 3, 4, 5, 6], [1, 2, 3, 4]).split(3)
+
+    with pytest.raises(DataError, match=r"s1.*1 observations before the test.*needs 2"):
+        backtest(forecaster(), history, test, season=1)
+
+
+def test_progress_counts_the_steps() -> None:
+    history, test = panel([1, 2, 3, 4, 5]).split(3)
+    seen: list[tuple[int, int]] = []
+
+    backtest(
+        forecaster(),
+        history,
+        test,
+        season=1,
+        progress=lambda done, total: seen.append((done, total)),
+    )
+
+    assert seen == [(1, 3), (2, 3), (3, 3)]
+
+
+def test_seasonal_naive_falls_back_to_the_last_value_before_a_season_is_known() -> None:
+    forecasts = seasonal_naive([np.array([1.0, 2.0])], np.array([[3.0, 4.0]]), 12)
+
+    assert forecasts.tolist() == [[2.0, 3.0]]
+
+
+def test_a_tenth_of_the_shortest_series_is_held_back_by_default() -> None:
+    assert default_test(panel([0.0] * 36, [0.0] * 50)) == 3
+    assert default_test(panel([0.0] * 5)) == 1

@@ -1,0 +1,174 @@
+"""Walk-forward evaluation: forecast, score, observe, one step at a time.
+
+It drives the `Forecaster` that the service drives, so what is measured is what is served. The
+baselines walk the same steps.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import JsonValue
+
+from forecaster import scores
+from forecaster.forecaster import Forecaster
+from forecaster.head import interval_levels
+from training.data import Panel
+from training.errors import DataError
+
+Floats = NDArray[np.float64]
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Walk:
+    """What a walk over the held-back observations gave, for K series and `n` steps.
+
+    Args:
+        ids: The series.
+        y: The actuals, shape `(K, n)`; NaN where one is missing.
+        forecasts: One-step forecasts by method, each `(K, n)`.
+        intervals: The model's, by level in percent: bounds of shape `(K, n, 2)`.
+        histories: What each series had seen before.
+        season: The season of the seasonal naive forecast and of MASE.
+    """
+
+    ids: tuple[str, ...]
+    y: Floats
+    forecasts: dict[str, Floats]
+    intervals: dict[int, Floats]
+    histories: tuple[Floats, ...]
+    season: int
+
+    @property
+    def steps(self) -> int:
+        """How many observations of each series were walked."""
+        return int(self.y.shape[1])
+
+    def series_scores(self, method: str) -> list[dict[str, float]]:
+        """Return RMSE, MAE, MASE and sMAPE of each series."""
+        return [self._score(row, self.forecasts[method][row]) for row in range(len(self.ids))]
+
+    def coverage(self) -> dict[str, float]:
+        """Return the share of all actuals inside each of the model's intervals, 0 to 1."""
+        known = ~np.isnan(self.y)
+        return {
+            str(level): scores.coverage(self.y[known], bounds[known][:, 0], bounds[known][:, 1])
+            for level, bounds in self.intervals.items()
+        }
+
+    def summary(self) -> dict[str, dict[str, JsonValue]]:
+        """Return the scores of each method, means over series, as `--json` prints them."""
+        result: dict[str, dict[str, JsonValue]] = {}
+        for method in scores.METHODS:
+            rows = self.series_scores(method)
+            result[method] = {name: _mean([row[name] for row in rows]) for name in rows[0]}
+        result["model"]["coverage"] = {**self.coverage()}
+        return result
+
+    def _score(self, row: int, forecast: Floats) -> dict[str, float]:
+        known = ~np.isnan(self.y[row])
+        if not known.any():
+            return dict.fromkeys(scores.MEASURES, float("nan"))
+        y, forecast = self.y[row][known], forecast[known]
+        history = self.histories[row]
+        return {
+            "rmse": scores.rmse(y, forecast),
+            "mae": scores.mae(y, forecast),
+            "mase": scores.mase(
+                y, forecast, history=history[~np.isnan(history)], season=self.season
+            ),
+            "smape": scores.smape(y, forecast),
+        }
+
+
+def backtest(
+    forecaster: Forecaster,
+    history: Panel,
+    test: Panel,
+    *,
+    season: int,
+    progress: Progress | None = None,
+) -> Walk:
+    """Seed every series with its history, then walk over the test part.
+
+    Args:
+        forecaster: Steps the series.
+        history: What was known before the test.
+        test: The same series in the same order, the same number of observations of each.
+        season: The season's length, 1 for none.
+        progress: Called with the steps done and the steps there are.
+
+    Raises:
+        DataError: If a history is too short for a first forecast.
+    """
+    known = [series.y for series in history.series]
+    for series in history.series:
+        if len(series.y) < forecaster.context:
+            raise DataError(
+                f"series {series.unique_id}: {len(series.y)} observations before the test, "
+                f"the model needs {forecaster.context}"
+            )
+    y = np.array([series.y for series in test.series])
+    records = forecaster.seed(known)
+    mean = np.empty(y.shape)
+    levels = [bound for level in scores.LEVELS for bound in interval_levels(level)]
+    bounds = np.empty((*y.shape, len(levels)))
+    for t in range(y.shape[1]):
+        standing = forecaster.forecast(records, levels=levels)
+        mean[:, t], bounds[:, t] = standing.mean[:, 0], standing.quantiles[:, 0]
+        records = forecaster.observe(records, y[:, t])
+        if progress is not None:
+            progress(t + 1, y.shape[1])
+    return Walk(
+        ids=tuple(series.unique_id for series in test.series),
+        y=y,
+        forecasts={
+            "model": mean,
+            "persistence": seasonal_naive(known, y, 1),
+            "seasonal_naive": seasonal_naive(known, y, season),
+        },
+        intervals={
+            level: bounds[:, :, 2 * number : 2 * number + 2]
+            for number, level in enumerate(scores.LEVELS)
+        },
+        histories=tuple(known),
+        season=season,
+    )
+
+
+def default_test(panel: Panel) -> int:
+    """Return a tenth of the shortest series, at least one observation."""
+    return max(min(len(series.y) for series in panel.series) // 10, 1)
+
+
+def seasonal_naive(histories: Sequence[Floats], y: Floats, season: int) -> Floats:
+    """Return, for each step of the test, the value one season before it.
+
+    With a season of 1 this is persistence. Where that value is missing or lies before the start,
+    the last known one stands in.
+
+    Args:
+        histories: What was known before, one array a series.
+        y: The test part, shape `(K, n)`.
+        season: The season's length.
+    """
+    forecasts = np.empty(y.shape)
+    steps = y.shape[1]
+    for row, history in enumerate(histories):
+        whole = np.concatenate([history, y[row]])
+        known = np.maximum.accumulate(np.where(np.isnan(whole), 0, np.arange(len(whole))))
+        filled = whole[known]
+        first = len(history)
+        lag = season if season <= first else 1
+        same_phase = whole[first - lag : first - lag + steps]
+        before = filled[first - 1 : first - 1 + steps]
+        forecasts[row] = np.where(np.isnan(same_phase), before, same_phase)
+    return forecasts
+
+
+def _mean(values: list[float]) -> float | None:
+    """Return the mean over the series that have one, or None: JSON has no NaN."""
+    known = [value for value in values if np.isfinite(value)]
+    return float(np.mean(known)) if known else None

@@ -1,0 +1,37 @@
+"""What the offline job can refuse, beside what `forecaster.errors` lists.
+
+ForecastError
+└── DataError   a table of series cannot be used as it is
+"""
+
+from pathlib import Path
+
+from forecaster.errors import ForecastError
+
+
+class DataError(ForecastError):
+    """A table of series cannot be used as it is."""
+
+    def __init__(
+        self,
+        problem: str,
+        *,
+        path: Path | str | None = None,
+        row: int | None = None,
+        column: str | None = None,
+    ) -> None:
+        places = [
+            "" if path is None else str(path),
+            "" if row is None else f"row {row}",
+            "" if column is None else f"column {column}",
+        ]
+        place = ", ".join(filter(None, places))
+        super().__init__(f"{place}: {problem}" if place else problem)
+        self.path = None if path is None else Path(path)
+        self.row = row
+        self.column = column
+
+    def facts(self) -> dict[str, object]:
+        """Return where the fault is, as far as it is known: `path`, `row`, `column`."""
+        known = {"path": self.path and str(self.path), "row": self.row, "column": self.column}
+        return {name: value for name, value in known.items() if value is not None}

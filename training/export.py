@@ -1,0 +1,214 @@
+"""From a trained network to a model folder, parity-checked before anything is written."""
+
+import tempfile
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import safetensors.numpy
+from numpy.typing import NDArray
+from pydantic import JsonValue
+
+from forecaster import artifact
+from forecaster.errors import ForecastError
+from forecaster.forecaster import Forecaster
+from forecaster.keras_network import KerasNetwork, build
+from forecaster.model import Engine, build_forecaster
+from forecaster.network import Array, Network, NumpyNetwork, Weights
+from forecaster.record import SCORE_FIELDS
+from forecaster.spec import FORMAT_VERSION, Manifest, ModelSpec
+from training.data import Panel
+from training.network import StreamNetwork, get_weights, predict, set_weights
+from training.streams import Batches
+
+Floats = NDArray[np.float64]
+
+# Steps of each row that the parity check walks, and values in the golden trace.
+_PARITY_STEPS = 64
+_GOLDEN_VALUES = 32
+
+_LIBRARIES = ("keras", "numpy", "pandas", "scikit-learn", "stepcast", "tensorflow")
+
+
+class ParityError(ForecastError):
+    """Two networks with the same weights do not give the same outputs."""
+
+
+class _OneByOne:
+    """Steps a network one series at a time, as a batch-1 network does."""
+
+    def __init__(self, network: Network) -> None:
+        self._network = network
+
+    def step(self, x: Array, h: Array, c: Array) -> tuple[Array, Array, Array]:
+        """Feed one input to each of K series; see `forecaster.network.Network.step`."""
+        rows = [
+            self._network.step(x[row : row + 1], h[row : row + 1], c[row : row + 1])
+            for row in range(len(x))
+        ]
+        out, h, c = (np.concatenate(arrays) for arrays in zip(*rows, strict=True))
+        return out, h, c
+
+
+def check_parity(network: StreamNetwork, spec: ModelSpec, batches: Batches) -> dict[str, float]:
+    """Walk the same inputs through four networks with the same weights.
+
+    Against row i of the batch-N network that was trained: the batch-1 stateful Keras model, the
+    NumPy network one series at a time, and the NumPy network for all rows at once.
+
+    Args:
+        network: As trained. Its states are put back.
+        spec: The model.
+        batches: Inputs, as packed for training.
+
+    Returns:
+        The largest difference of each from the trained network.
+
+    Raises:
+        ParityError: If one is further away than `artifact.PARITY`.
+    """
+    first = batches.first(max(_PARITY_STEPS // batches.inputs.shape[2], 1))
+    states = network.get_states()
+    expected = predict(network, first)
+    network.set_states(states)
+    weights = get_weights(network)
+    numpy_network = NumpyNetwork(spec.network, weights)
+    others: dict[str, Network] = {
+        "keras, batch 1": KerasNetwork(spec.network, weights),
+        "numpy, batch 1": _OneByOne(numpy_network),
+        "numpy, batch K": numpy_network,
+    }
+    apart = {
+        name: float(np.abs(_walk(other, first, spec.network.state_size) - expected).max())
+        for name, other in others.items()
+    }
+    for name, difference in apart.items():
+        if not difference <= artifact.PARITY:
+            raise ParityError(
+                f"{name}: expected outputs within {artifact.PARITY} of the trained network, "
+                f"found {difference:.2g}"
+            )
+    return apart
+
+
+def residual_offsets(
+    network: StreamNetwork, batches: Batches, quantiles: tuple[float, ...]
+) -> tuple[float, ...]:
+    """Return the quantiles of a mean network's residuals, in network units.
+
+    Level q is the residual of rank q (n + 1), as split conformal prediction takes it; beyond the
+    smallest and the largest residual it stays at them.
+
+    Args:
+        network: As trained, with one output.
+        batches: Streams to take residuals of; steps of no weight do not count.
+        quantiles: The levels, rising.
+    """
+    residuals = (batches.targets - predict(network, batches))[..., 0][batches.weights > 0]
+    offsets = np.quantile(residuals.astype(np.float64), quantiles, method="weibull")
+    return tuple(offsets.tolist())
+
+
+def export(
+    folder: Path,
+    *,
+    spec: ModelSpec,
+    weights: Weights,
+    history: Panel,
+    season: int,
+    data: dict[str, JsonValue],
+    recipe: dict[str, JsonValue],
+    scores: dict[str, JsonValue],
+    report: dict[str, bytes],
+    replace: bool = False,
+) -> Manifest:
+    """Write a model folder.
+
+    Args:
+        folder: Where; its last part is the model's name.
+        spec: All that fixes how the model steps, its weights aside.
+        weights: By the names that `spec.network.shapes()` gives.
+        history: What the model was trained on: its series' records go along.
+        season: The usual season of such data.
+        data: Facts of the data, for the manifest.
+        recipe: How it was trained.
+        scores: How it did on data held back, beside the baselines.
+        report: Files of the report, by their path inside the folder.
+        replace: Whether a folder of that name may be replaced.
+
+    Raises:
+        ArtifactError: If the folder exists and may not be replaced, or the golden trace of Keras is
+            not that of the NumPy network.
+    """
+    forecaster = build_forecaster(spec, weights)
+    reference = build_forecaster(spec, weights, Engine.KERAS)
+    values = history.series[0].y
+    golden = artifact.trace(reference, values[~np.isnan(values)][:_GOLDEN_VALUES])
+    apart = artifact.distance(forecaster, golden)
+    if not apart <= artifact.PARITY:
+        raise ParityError(f"golden trace: NumPy is {apart:.2g} away from Keras")
+    content = safetensors.numpy.save(weights)
+    manifest = Manifest(
+        format=FORMAT_VERSION,
+        name=folder.name,
+        version=version("stepcast"),
+        fingerprint=spec.fingerprint(artifact.sha256(content)),
+        network=spec.network,
+        head=spec.head,
+        transform=spec.transform,
+        policy=spec.policy,
+        freq=history.freq,
+        season=season,
+        context=forecaster.context,
+        data=data,
+        libraries={name: version(name) for name in _LIBRARIES},
+        recipe=recipe,
+        scores=scores,
+        files={},
+    )
+    contents = {
+        artifact.WEIGHTS: content,
+        artifact.SCALER: spec.scaler.model_dump_json(indent=2).encode() + b"\n",
+        artifact.GOLDEN: golden.model_dump_json().encode() + b"\n",
+        artifact.SERIES: artifact.encode_series(states(forecaster, history), forecaster.dtype),
+        "model.keras": _keras_file(spec, weights),
+        **report,
+    }
+    return artifact.save(folder, manifest, contents, replace=replace)
+
+
+def states(forecaster: Forecaster, history: Panel) -> dict[str, np.void]:
+    """Return the record of each series at the end of its history."""
+    records = forecaster.seed(
+        [series.y for series in history.series],
+        [series.ds for series in history.series],
+        history.clock,
+    )
+    # Scores are kept for what was forecast unseen, and these were trained on.
+    for name in SCORE_FIELDS:
+        records[name] = 0
+    return dict(zip(history.ids, records, strict=True))
+
+
+def _walk(network: Network, batches: Batches, state_size: int) -> Array:
+    """Return the outputs `(batches, N, window, outputs)` of a network that steps."""
+    rows = batches.inputs.shape[1]
+    h = c = np.zeros((rows, state_size), np.float32)
+    outputs = []
+    for inputs, starts in zip(batches.inputs, batches.starts, strict=True):
+        h, c = h * (1.0 - starts), c * (1.0 - starts)
+        for t in range(inputs.shape[1]):
+            out, h, c = network.step(inputs[:, t], h, c)
+            outputs.append(out)
+    shape = (len(batches), -1, rows, outputs[0].shape[1])
+    return np.array(outputs).reshape(shape).swapaxes(1, 2)
+
+
+def _keras_file(spec: ModelSpec, weights: Weights) -> bytes:
+    """Return the batch-1 Keras model as a `.keras` file."""
+    model = build(spec.network)
+    set_weights(model, weights)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "model.keras")
+        model.save(path)
+        return path.read_bytes()

@@ -1,0 +1,101 @@
+"""The fit: one `fit()` call over packed streams, its callbacks Keras' own.
+
+The five steps of a Keras network's life are a function each: define (`StreamNetwork`), compile
+(`network.compile`), fit (here), evaluate (`backtest`) and predict (`network.predict`, and the
+forecaster after export).
+"""
+
+import keras
+import tensorflow as tf
+
+from forecaster.spec import NetworkSpec
+from training.network import StreamNetwork, compile
+from training.recipe import Recipe
+from training.streams import Array, Batches
+
+History = dict[str, list[float]]
+
+# Batches run in one call of the graph: enough that Python's share of the time is small.
+_STEPS_PER_CALL = 64
+
+
+class KeepTrainingState(keras.callbacks.Callback):
+    """Gives validation a state of its own: training's is put back when validation is over."""
+
+    def __init__(self, network: StreamNetwork) -> None:
+        super().__init__()
+        self._network = network
+        self._states: list[Array] = []
+
+    def on_test_begin(self, logs: dict[str, float] | None = None) -> None:
+        """Keep training's state."""
+        self._states = self._network.get_states()
+
+    def on_test_end(self, logs: dict[str, float] | None = None) -> None:
+        """Put it back."""
+        self._network.set_states(self._states)
+
+
+def fit(
+    recipe: Recipe,
+    spec: NetworkSpec,
+    training: Batches,
+    validation: Batches | None = None,
+    *,
+    seed: int,
+    callbacks: tuple[keras.callbacks.Callback, ...] = (),
+) -> tuple[StreamNetwork, History]:
+    """Fit a network from new weights.
+
+    Args:
+        recipe: How.
+        spec: The sizes of the network.
+        training: Packed streams; an epoch is one pass over them.
+        validation: Packed streams to stop by, if any: the best weights by their loss are kept, and
+            the rate is halved when it stalls.
+        seed: Fixes the initial weights.
+        callbacks: Further callbacks, for progress.
+
+    Returns:
+        The network and its losses by epoch: `loss`, and `val_loss` with validation.
+    """
+    keras.utils.set_random_seed(seed)
+    _, batch, window, _ = training.inputs.shape
+    network = StreamNetwork(spec, batch=batch, window=window)
+    compile(network, recipe, steps=_steps_per_call(len(training)))
+    watching: list[keras.callbacks.Callback] = [*callbacks]
+    if validation is not None:
+        watching += [
+            KeepTrainingState(network),
+            keras.callbacks.EarlyStopping(
+                patience=recipe.patience, restore_best_weights=True, monitor="val_loss"
+            ),
+            keras.callbacks.ReduceLROnPlateau(
+                patience=max(recipe.patience // 2, 1), factor=0.5, monitor="val_loss"
+            ),
+        ]
+    history = network.fit(
+        _dataset(training).repeat(),
+        steps_per_epoch=len(training),
+        epochs=recipe.epochs,
+        validation_data=None if validation is None else _dataset(validation),
+        callbacks=watching,
+        shuffle=False,
+        verbose=0,
+    )
+    return network, {
+        name: [float(value) for value in values]
+        for name, values in history.history.items()
+        if name in ("loss", "val_loss")
+    }
+
+
+def _dataset(batches: Batches) -> tf.data.Dataset:
+    """Return the batches in order; state flags and weights travel with them."""
+    inputs = {"inputs": batches.inputs, "starts": batches.starts}
+    return tf.data.Dataset.from_tensor_slices((inputs, batches.targets, batches.weights))
+
+
+def _steps_per_call(batches: int) -> int:
+    """Return the largest divisor of an epoch's batches that is not above the limit."""
+    return max(n for n in range(1, min(batches, _STEPS_PER_CALL) + 1) if batches % n == 0)

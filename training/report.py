@@ -1,0 +1,190 @@
+"""The report of a training run: two plots and one self-contained page."""
+
+import base64
+import io
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from matplotlib.figure import Figure
+from PIL import Image
+
+from forecaster import scores as measures
+from forecaster.network import Weights
+from forecaster.spec import ModelSpec
+from training.backtest import Walk
+from training.data import Panel
+from training.fit import History
+from training.recipe import Job
+
+# Series drawn in the walk-forward plot, and values before the test drawn with them.
+_MOST_DRAWN = 4
+_HISTORY_DRAWN = 48
+
+_NAMES = {
+    "model": "model",
+    "persistence": "persistence (the last value)",
+    "seasonal_naive": "seasonal naive",
+}
+
+
+@dataclass(frozen=True)
+class Run:
+    """One fit, from one seed, and how it did on the test part."""
+
+    seed: int
+    spec: ModelSpec
+    weights: Weights
+    history: History
+    seconds: float
+    parity: dict[str, float]
+    walk: Walk
+
+    @property
+    def rmse(self) -> float:
+        """RMSE of the walk, the mean over series."""
+        return float(np.nanmean([row["rmse"] for row in self.walk.series_scores("model")]))
+
+
+def render(
+    job: Job, runs: tuple[Run, ...], history: Panel, results: dict[str, Any]
+) -> dict[str, bytes]:
+    """Return the report's files by their path inside the model folder.
+
+    Args:
+        job: What was asked for.
+        runs: One for each seed, the kept one first.
+        history: What was known before the test.
+        results: As the manifest has them.
+    """
+    kept = runs[0]
+    training = _png(draw_training(runs))
+    walk_forward = _png(draw_walk(kept.walk))
+    page = _template().render(
+        name=job.name,
+        note=job.note,
+        summary=_summary(job, kept, history),
+        steps=kept.walk.steps,
+        series=len(kept.walk.ids),
+        methods=[
+            {
+                "name": _NAMES[method],
+                "cells": [
+                    _number(results[method][key]) for key in ("rmse", "mae", "mase", "smape")
+                ],
+            }
+            for method in measures.METHODS
+        ],
+        coverage=", ".join(
+            f"{100 * share:.0f}% of the actuals for the {level}% interval"
+            for level, share in results["model"]["coverage"].items()
+        ),
+        walk_forward=_inline(walk_forward),
+        training=_inline(training),
+        seeds=[
+            {
+                "seed": run.seed,
+                "rmse": _number(run.rmse),
+                "loss": _number(run.history["loss"][-1]),
+                "epochs": len(run.history["loss"]),
+                "seconds": f"{run.seconds:.1f}",
+            }
+            for run in runs
+        ],
+        mean=_number(results["seeds"]["mean"]),
+        std=_number(results["seeds"]["std"]),
+        parity="; ".join(f"{name} {value:.1g}" for name, value in kept.parity.items()),
+        recipe=_toml(job.recipe.model_dump(mode="json")),
+    )
+    return {
+        "report/index.html": page.encode(),
+        "report/training.png": training,
+        "report/walk_forward.png": walk_forward,
+    }
+
+
+def draw_training(runs: tuple[Run, ...]) -> Figure:
+    """Draw loss by epoch: the kept run bold, the other seeds faint behind it."""
+    figure = Figure(figsize=(8, 3), layout="constrained")
+    axes = figure.add_subplot()
+    for run in runs[:0:-1]:
+        axes.plot(_epochs(run.history["loss"]), run.history["loss"], color="0.8", linewidth=0.8)
+    for name, label in (("loss", "training"), ("val_loss", "validation")):
+        losses = runs[0].history.get(name)
+        if losses:
+            axes.plot(_epochs(losses), losses, label=label)
+    axes.set(xlabel="epoch", ylabel="loss, network units", yscale="log")
+    axes.legend(frameon=False)
+    return figure
+
+
+def draw_walk(walk: Walk) -> Figure:
+    """Draw actuals and forecasts over the test part, with the intervals as bands."""
+    drawn = range(min(len(walk.ids), _MOST_DRAWN))
+    figure = Figure(figsize=(8, 3.2 * len(drawn)), layout="constrained")
+    for number in drawn:
+        axes = figure.add_subplot(len(drawn), 1, number + 1)
+        past = walk.histories[number][-_HISTORY_DRAWN:]
+        steps = np.arange(1, walk.steps + 1)
+        axes.plot(np.arange(1 - len(past), 2), [*past, walk.y[number, 0]], color="0.6", linewidth=1)
+        for level, bounds in sorted(walk.intervals.items(), reverse=True):
+            low, high = bounds[number, :, 0], bounds[number, :, 1]
+            axes.fill_between(
+                steps, low, high, color="C0", alpha=0.15, linewidth=0, label=f"{level}% interval"
+            )
+        axes.plot(steps, walk.forecasts["model"][number], color="C0", label="forecast")
+        axes.plot(
+            steps, walk.forecasts["persistence"][number], "--", color="0.6", label="persistence"
+        )
+        axes.plot(steps, walk.y[number], color="black", linewidth=1, marker=".", label="actual")
+        axes.set(title=walk.ids[number], xlabel="step of the test")
+    figure.axes[0].legend(frameon=False, fontsize="small", ncols=5)
+    return figure
+
+
+def _summary(job: Job, kept: Run, history: Panel) -> str:
+    count = len(history.series)
+    observations = sum(len(series.y) for series in history.series)
+    units = " and ".join(str(units) for units in kept.spec.network.units)
+    return (
+        f"A stateful LSTM of {units} units, trained on {observations:,} observations of "
+        f"{count:,} series of {job.file.name}"
+        f"{', freq ' + history.freq if history.freq else ''}; policy {kept.spec.policy.value}."
+    )
+
+
+def _epochs(losses: list[float]) -> range:
+    return range(1, len(losses) + 1)
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:,.4g}"
+
+
+def _png(figure: Figure) -> bytes:
+    buffer = io.BytesIO()
+    for axes in figure.axes:
+        axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(buffer, dpi=110, format="png", metadata={"Software": None})
+    # A palette of 64 colours: a third of the size, and no difference to see.
+    reduced = io.BytesIO()
+    Image.open(buffer).convert("RGB").quantize(64).save(reduced, "png", optimize=True)
+    return reduced.getvalue()
+
+
+def _inline(png: bytes) -> str:
+    return "data:image/png;base64," + base64.b64encode(png).decode()
+
+
+def _toml(fields: dict[str, Any]) -> str:
+    """Return the fields as lines of TOML; JSON's strings, numbers and lists are TOML's."""
+    return "\n".join(f"{name} = {json.dumps(value)}" for name, value in fields.items())
+
+
+def _template() -> Any:
+    environment = Environment(
+        loader=PackageLoader("training", "."), autoescape=True, undefined=StrictUndefined
+    )
+    return environment.get_template("report.html")
