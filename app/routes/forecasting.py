@@ -1,0 +1,101 @@
+"""Observe, forecast, seed and reset."""
+
+from fastapi import APIRouter
+
+from app.routes import examples
+from app.routes.dependencies import ServicesDep, SettingsDep
+from app.routes.examples import responses
+from app.schemas import ForecastRequest, ObserveRequest, ResetRequest, SeedRequest
+from app.service import Forecasted, Observed, Reset, Seeded
+
+router = APIRouter(tags=["forecasting"])
+
+
+@router.post(
+    "/observe",
+    responses=responses(
+        {
+            "unique_id": "shampoo",
+            "step": 25,
+            "ds": "1903-01-01T00:00:00Z",
+            "status": "applied",
+            "error": -37.9,
+            "next": {**examples.NEXT, "step": 26, "ds": "1903-02-01T00:00:00Z"},
+        },
+        *examples.ORDER,
+        examples.NOT_WARM,
+        examples.UNEXPECTED_STEP,
+        examples.UNKNOWN_MODEL,
+    ),
+)
+async def observe(body: ObserveRequest, services: ServicesDep) -> Observed:
+    """Take one actual and answer with the forecast of the next.
+
+    A series begins with its first observation. The same `unique_id`, `ds` and `y` again changes
+    nothing and answers as before, with status `duplicate`: retries are safe.
+    """
+    y, ds, clock = body.observation()
+    service = services.get(body.model)
+    return await service.observe(body.unique_id, y, ds, clock, body.expected_step)
+
+
+@router.post(
+    "/forecast",
+    responses=responses(
+        {"unique_id": "shampoo", "step": 24, "model": "shampoo", "forecasts": [examples.NEXT]},
+        examples.UNKNOWN_SERIES,
+        examples.UNKNOWN_MODEL,
+        examples.NOT_WARM,
+    ),
+)
+async def forecast(
+    body: ForecastRequest, services: ServicesDep, settings: SettingsDep
+) -> Forecasted:
+    """Forecast the next steps of a series. Nothing moves.
+
+    With `y` in place of `unique_id` the forecast is of that history, and nothing is stored.
+    """
+    service, ask = services.get(body.model), body.ask(settings.max_horizon)
+    if body.unique_id is not None:
+        return await service.forecast(body.unique_id, ask)
+    return service.forecast_history(body.history(settings.max_history), ask)
+
+
+@router.post(
+    "/seed-state",
+    responses=responses(
+        {
+            "unique_id": "shampoo",
+            "step": 24,
+            "ds": "1902-12-01T00:00:00Z",
+            "next": examples.NEXT,
+        },
+        examples.UNKNOWN_SERIES,
+        examples.UNKNOWN_MODEL,
+        *examples.ORDER,
+        examples.NOT_WARM,
+    ),
+)
+async def seed_state(body: SeedRequest, services: ServicesDep, settings: SettingsDep) -> Seeded:
+    """Begin a series anew: with a history, as a copy of another, or where training left it."""
+    service = services.get(body.model)
+    if body.copy_from is not None:
+        return await service.seed_from_series(body.unique_id, body.copy_from)
+    if body.source is not None:
+        return await service.seed_from_training(body.unique_id)
+    return await service.seed(body.unique_id, body.history(settings.max_history))
+
+
+@router.post(
+    "/reset-state",
+    responses=responses({"reset": 1}, examples.UNKNOWN_SERIES, examples.UNKNOWN_MODEL),
+)
+async def reset_state(body: ResetRequest, services: ServicesDep) -> Reset:
+    """Zero the recurrent state of one series, or of all of a model's.
+
+    Their last values stay, so the next forecast is there at once.
+    """
+    service = services.get(body.model)
+    if body.unique_id is not None:
+        return await service.reset(body.unique_id)
+    return await service.reset_all()

@@ -1,0 +1,199 @@
+"""Bodies of requests. Unknown fields are refused, and so is every number that is none.
+
+Bodies of answers are the values that `app.service` returns.
+"""
+
+import re
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal, Self
+
+import numpy as np
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StrictInt,
+    model_validator,
+)
+
+from app.service import Ask, History
+from forecaster.calendar import Clock, encode_time
+from forecaster.errors import InvalidRequestError
+from forecaster.scores import LEVELS
+
+_ISO = re.compile(
+    r"\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d{1,6})?)?([Zz]|[+-]\d{2}:?\d{2})?)?", re.ASCII
+)
+# Far enough from the ends of 64 bits to count on from.
+_LARGEST_INTEGER = 2**62
+
+
+def _check_ds(value: Any) -> Any:
+    """Refuse what pydantic would take for a Unix time: numbers in strings, and fractions."""
+    if isinstance(value, int | datetime) or (isinstance(value, str) and _ISO.fullmatch(value)):
+        return value
+    raise ValueError("expected a whole number, or a date and time in ISO 8601")
+
+
+def _check_year(ds: int | datetime) -> int | datetime:
+    """Refuse a time that is in year 0 or 10000 in UTC, as answers write it."""
+    if isinstance(ds, datetime) and ds.tzinfo is not None:
+        try:
+            return ds.astimezone(UTC)
+        except OverflowError as error:
+            raise ValueError("expected a time from year 1 to 9999 in UTC") from error
+    return ds
+
+
+UniqueId = Annotated[
+    str, Field(min_length=1, max_length=256, pattern=r"^[^\x00-\x1f\x7f]+$", examples=["shampoo"])
+]
+ModelName = Annotated[
+    str | None, Field(max_length=64, description="The model; the configured one by default.")
+]
+Value = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+Ds = Annotated[
+    Annotated[StrictInt, Field(ge=-_LARGEST_INTEGER, le=_LARGEST_INTEGER)] | datetime,
+    BeforeValidator(_check_ds),
+    AfterValidator(_check_year),
+    Field(description="ISO 8601 (UTC where no zone is given) or a whole number."),
+]
+Level = Annotated[float, Field(strict=True, gt=0, lt=100)]
+Quantile = Annotated[float, Field(strict=True, gt=0, lt=1)]
+
+
+class Body(BaseModel):
+    """A request body."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    model: ModelName = None
+
+
+class ObserveRequest(Body):
+    """One observation of one series."""
+
+    unique_id: UniqueId
+    y: Annotated[Value | None, Field(description="The value; null where it is missing.")]
+    ds: Ds | None = None
+    expected_step: Annotated[
+        int | None,
+        Field(strict=True, ge=0, description="Refuse unless the series is at this step."),
+    ] = None
+
+    def observation(self) -> tuple[float, int, Clock]:
+        """Return value, time and what the time counts."""
+        ds, clock = _time(self.ds)
+        return float("nan") if self.y is None else self.y, ds, clock
+
+
+class HistoryBody(Body):
+    """A body that may bring a history."""
+
+    y: Annotated[
+        list[Value | None] | None,
+        # The first fault is enough: to tell of a million would take seconds.
+        Field(
+            min_length=1,
+            fail_fast=True,
+            description="Values in time order, null where one is missing.",
+        ),
+    ] = None
+    ds: Annotated[
+        list[Ds] | None, Field(fail_fast=True, description="Their times, one for each value.")
+    ] = None
+
+    def history(self, max_history: int) -> History:
+        """Return the history that the body brings.
+
+        Raises:
+            InvalidRequestError: If it is too long, or the lists do not match.
+        """
+        y = self.y or []
+        if len(y) > max_history:
+            raise InvalidRequestError(f"y: expected at most {max_history} values, found {len(y)}")
+        values = np.array([np.nan if value is None else value for value in y])
+        if self.ds is None:
+            return History(values, np.zeros(len(y), np.int64))
+        if len(self.ds) != len(y):
+            raise InvalidRequestError(
+                f"ds: expected {len(y)} times, one for each y, found {len(self.ds)}"
+            )
+        times = [_time(one) for one in self.ds]
+        clock = times[0][1]
+        if any(other is not clock for _, other in times):
+            raise InvalidRequestError("ds: expected whole numbers or dates and times, found both")
+        return History(values, np.array([time for time, _ in times], np.int64), clock)
+
+
+class ForecastRequest(HistoryBody):
+    """The next steps of a series that is kept, or of a history that is sent along."""
+
+    unique_id: UniqueId | None = None
+    h: Annotated[int, Field(strict=True, ge=1, description="Steps ahead.")] = 1
+    level: Annotated[
+        list[Level],
+        Field(max_length=20, description="Central intervals, in percent."),
+    ] = list(LEVELS)
+    quantiles: Annotated[list[Quantile], Field(max_length=100, description="Quantile levels.")] = []
+
+    @model_validator(mode="after")
+    def _check_source(self) -> Self:
+        if (self.unique_id is None) == (self.y is None):
+            raise ValueError("give either unique_id or y")
+        if self.ds is not None and self.y is None:
+            raise ValueError("ds goes with y")
+        return self
+
+    def ask(self, max_horizon: int) -> Ask:
+        """Return how the forecast is to be told."""
+        if self.h > max_horizon:
+            raise InvalidRequestError(f"h: expected at most {max_horizon} steps, found {self.h}")
+        return Ask(self.h, tuple(self.level), tuple(self.quantiles))
+
+
+class SeedRequest(HistoryBody):
+    """Begin a series anew, with a history or from a record that there is."""
+
+    model_config = ConfigDict(extra="forbid", validate_by_name=False, validate_by_alias=True)
+
+    unique_id: UniqueId
+    copy_from: Annotated[UniqueId | None, Field(description="A series whose record is copied.")] = (
+        None
+    )
+    source: Annotated[
+        Literal["training"] | None,
+        Field(alias="from", description="Start where training left this series."),
+    ] = None
+
+    @model_validator(mode="after")
+    def _check_source(self) -> Self:
+        given = [self.y is not None, self.copy_from is not None, self.source is not None]
+        if given.count(True) != 1:
+            raise ValueError("give exactly one of y, copy_from and from")
+        if self.ds is not None and self.y is None:
+            raise ValueError("ds goes with y")
+        return self
+
+
+class ResetRequest(Body):
+    """Zero the recurrent state of one series, or of all."""
+
+    unique_id: UniqueId | None = None
+    all: Annotated[Literal[True] | None, Field(description="Every series of the model.")] = None
+
+    @model_validator(mode="after")
+    def _check_target(self) -> Self:
+        if (self.unique_id is None) == (self.all is None):
+            raise ValueError("give either unique_id or all: true")
+        return self
+
+
+def _time(ds: int | datetime | None) -> tuple[int, Clock]:
+    if ds is None:
+        return 0, Clock.NONE
+    if isinstance(ds, datetime):
+        return encode_time(ds), Clock.TIME
+    return ds, Clock.INTEGER

@@ -1,0 +1,378 @@
+"""The forecasting service, free of HTTP: it joins a model's forecaster and a store."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.store.protocol import SeriesStore
+from forecaster.calendar import Clock, Freq, format_ds
+from forecaster.cursor import OnGap, fit_to_freq, place
+from forecaster.errors import InvalidRequestError, SeriesNotFoundError
+from forecaster.head import interval_levels
+from forecaster.model import Model
+from forecaster.scores import LEVELS, RunningScores
+
+Records = NDArray[np.void]
+Times = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class History:
+    """Observations in time order.
+
+    Args:
+        y: Values, NaN where one is missing.
+        ds: Their times, as long as `y`; zeros without a clock.
+        clock: What `ds` counts.
+    """
+
+    y: NDArray[np.float64]
+    ds: Times
+    clock: Clock = Clock.NONE
+
+
+@dataclass(frozen=True)
+class ForecastStep:
+    """The forecast of one step, in the series' own units."""
+
+    step: int
+    ds: int | str | None
+    mean: float
+    intervals: dict[str, tuple[float, float]]
+    quantiles: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Observed:
+    """What became of an observation; `error` is the actual minus the forecast that stood."""
+
+    unique_id: str
+    step: int
+    ds: int | str | None
+    status: Literal["applied", "duplicate"]
+    error: float | None
+    next: ForecastStep | None
+
+
+@dataclass(frozen=True)
+class Forecasted:
+    """Forecasts of a series at a step; no `unique_id` for a history that is not kept."""
+
+    unique_id: str | None
+    step: int
+    model: str
+    forecasts: list[ForecastStep]
+
+
+@dataclass(frozen=True)
+class Seeded:
+    """A series that was begun anew."""
+
+    unique_id: str
+    step: int
+    ds: int | str | None
+    next: ForecastStep | None
+
+
+@dataclass(frozen=True)
+class Reset:
+    """How many series were reset."""
+
+    reset: int
+
+
+@dataclass(frozen=True)
+class SeriesStatus:
+    """Where a series stands."""
+
+    unique_id: str
+    step: int
+    ds: int | str | None
+    model: str
+    next: ForecastStep | None
+    scores: RunningScores
+
+
+@dataclass(frozen=True)
+class SeriesPage:
+    """Series in the order of their names; `after` asks for the next page, if there is one."""
+
+    series: list[SeriesStatus]
+    after: str | None
+
+
+@dataclass(frozen=True)
+class Ask:
+    """How a forecast is to be told.
+
+    Args:
+        h: Steps ahead.
+        level: Central intervals, in percent.
+        quantiles: Quantile levels.
+    """
+
+    h: int = 1
+    level: Sequence[float] = LEVELS
+    quantiles: Sequence[float] = ()
+
+
+class ForecastService:
+    """Serves the series of one model.
+
+    Args:
+        model: Steps the records.
+        store: Keeps them.
+        on_gap: What becomes of an observation that leaves steps out.
+    """
+
+    def __init__(self, model: Model, store: SeriesStore, *, on_gap: OnGap = OnGap.REJECT) -> None:
+        self.model = model
+        self.store = store
+        self._forecaster = model.forecaster
+        self._freq = Freq.parse(model.manifest.freq) if model.manifest.freq else None
+        self._on_gap = on_gap
+
+    async def start_from_training(self) -> None:
+        """Take the series that the model was trained on to where training ended.
+
+        Series that the store keeps already are left as they are.
+        """
+        kept = set(await self.store.ids())
+        new = {one: record for one, record in self.model.states.items() if one not in kept}
+        if new:
+            records = np.array(list(new.values()), self._forecaster.dtype)
+            await self.store.update(list(new), lambda _: (records, None))
+
+    async def observe(
+        self, unique_id: str, y: float, ds: int, clock: Clock, expected_step: int | None = None
+    ) -> Observed:
+        """Take one observation; the same one again changes nothing.
+
+        Args:
+            unique_id: The series; a new one begins with this observation.
+            y: The value, NaN if it is missing.
+            ds: Its time, as `clock` says.
+            clock: What `ds` counts.
+            expected_step: The step that the series must be at.
+
+        Raises:
+            TimeError: If it does not come next.
+            StepMismatchError: If the series is not at `expected_step`.
+            SeriesNotWarmError: If a value is missing before there is a forecast.
+            InvalidRequestError: If the value is too large.
+        """
+
+        def change(records: Records) -> tuple[Records, Observed]:
+            missing = place(
+                records[0],
+                y,
+                ds,
+                clock,
+                freq=self._freq,
+                on_gap=self._on_gap,
+                expected_step=expected_step,
+            )
+            if missing is None:
+                return records, self._observed(unique_id, records, "duplicate")
+            for _ in range(missing):
+                records = self._forecaster.observe(records, np.array([np.nan]))
+            records = self._forecaster.observe(records, np.array([y]), np.array([ds]), clock)
+            return records, self._observed(unique_id, records, "applied")
+
+        return await self.store.update([unique_id], change)
+
+    async def forecast(self, unique_id: str, ask: Ask) -> Forecasted:
+        """Return the forecasts of a series. A pure read.
+
+        Raises:
+            SeriesNotFoundError: If there is no such series.
+            SeriesNotWarmError: If it has too few observations.
+            InvalidRequestError: If a level cannot be served.
+        """
+        return self._forecasted(unique_id, await self._kept(unique_id), ask)
+
+    def forecast_history(self, history: History, ask: Ask) -> Forecasted:
+        """Return the forecasts of a history that is not kept.
+
+        Raises:
+            TimeError: If the history's times are not in order.
+            SeriesNotWarmError: If it is too short.
+            InvalidRequestError: If a level cannot be served, or a value is too large.
+        """
+        return self._forecasted(None, self._seeded(history), ask)
+
+    async def seed(self, unique_id: str, history: History) -> Seeded:
+        """Begin a series anew with a history, whether or not there is one of that name.
+
+        Raises:
+            TimeError: If the history's times are not in order.
+            SeriesNotWarmError: If a value is missing before there is a forecast.
+            InvalidRequestError: If a value is too large.
+        """
+        return await self._put(unique_id, self._seeded(history))
+
+    async def seed_from_series(self, unique_id: str, source: str) -> Seeded:
+        """Begin a series anew as a copy of another.
+
+        Raises:
+            SeriesNotFoundError: If there is no such other series.
+        """
+        return await self._put(unique_id, await self._kept(source))
+
+    async def seed_from_training(self, unique_id: str) -> Seeded:
+        """Begin a series anew where training left it.
+
+        Raises:
+            InvalidRequestError: If the model was not trained on such a series.
+        """
+        record = self.model.states.get(unique_id)
+        if record is None:
+            raise InvalidRequestError(
+                f"model {self.model.name!r} was not trained on a series {unique_id!r}; "
+                "seed it with y, or with copy_from"
+            )
+        return await self._put(unique_id, np.array([record], self._forecaster.dtype))
+
+    async def reset(self, unique_id: str) -> Reset:
+        """Zero the recurrent state of a series; its last values stay.
+
+        Raises:
+            SeriesNotFoundError: If there is no such series.
+        """
+
+        def change(records: Records) -> tuple[Records, None]:
+            if records["step"][0] == 0:
+                raise SeriesNotFoundError(unique_id)
+            return self._forecaster.reset(records), None
+
+        await self.store.update([unique_id], change)
+        return Reset(1)
+
+    async def reset_all(self) -> Reset:
+        """Zero the recurrent state of every series."""
+        ids = await self.store.ids()
+        await self.store.update(ids, lambda records: (self._forecaster.reset(records), None))
+        return Reset(len(ids))
+
+    async def delete(self, unique_id: str) -> None:
+        """Forget a series.
+
+        Raises:
+            SeriesNotFoundError: If there is no such series.
+        """
+        if not await self.store.delete([unique_id]):
+            raise SeriesNotFoundError(unique_id)
+
+    async def status(self, unique_id: str) -> SeriesStatus:
+        """Return where a series stands.
+
+        Raises:
+            SeriesNotFoundError: If there is no such series.
+        """
+        return self._status(unique_id, await self._kept(unique_id))
+
+    async def page(self, *, prefix: str, after: str, limit: int) -> SeriesPage:
+        """Return the first series after the name `after` whose names start with `prefix`."""
+        page = await self.store.page(prefix=prefix, after=after, limit=limit)
+        found = [
+            self._status(unique_id, page.records[row : row + 1])
+            for row, unique_id in enumerate(page.ids)
+        ]
+        return SeriesPage(found, page.ids[-1] if page.more else None)
+
+    async def _put(self, unique_id: str, records: Records) -> Seeded:
+        await self.store.update([unique_id], lambda _: (records, None))
+        return Seeded(
+            unique_id=unique_id,
+            step=int(records["step"][0]),
+            ds=_last_ds(records[0]),
+            next=self._next(records),
+        )
+
+    async def _kept(self, unique_id: str) -> Records:
+        records = await self.store.read([unique_id])
+        if records["step"][0] == 0:
+            raise SeriesNotFoundError(unique_id)
+        return records
+
+    def _seeded(self, history: History) -> Records:
+        y, ds = fit_to_freq(
+            history.y, history.ds, history.clock, freq=self._freq, on_gap=self._on_gap
+        )
+        if history.clock is Clock.NONE:
+            return self._forecaster.seed([y])
+        return self._forecaster.seed([y], [ds], history.clock)
+
+    def _status(self, unique_id: str, records: Records) -> SeriesStatus:
+        return SeriesStatus(
+            unique_id=unique_id,
+            step=int(records["step"][0]),
+            ds=_last_ds(records[0]),
+            model=self.model.name,
+            next=self._next(records),
+            scores=RunningScores.of(records[0]),
+        )
+
+    def _observed(
+        self, unique_id: str, records: Records, status: Literal["applied", "duplicate"]
+    ) -> Observed:
+        error = float(records["error"][0])
+        return Observed(
+            unique_id=unique_id,
+            step=int(records["step"][0]),
+            ds=_last_ds(records[0]),
+            status=status,
+            error=None if np.isnan(error) else error,
+            next=self._next(records),
+        )
+
+    def _forecasted(self, unique_id: str | None, records: Records, ask: Ask) -> Forecasted:
+        forecasts = self._forecasts(records, ask)
+        return Forecasted(unique_id, int(records["step"][0]), self.model.name, forecasts)
+
+    def _next(self, records: Records) -> ForecastStep | None:
+        """Return the forecast that stands, if the series is warm."""
+        if records["step"][0] < self._forecaster.context:
+            return None
+        return self._forecasts(records, Ask())[0]
+
+    def _forecasts(self, records: Records, ask: Ask) -> list[ForecastStep]:
+        bounds = [bound for percent in ask.level for bound in interval_levels(percent)]
+        levels = [*bounds, *ask.quantiles]
+        forecast = self._forecaster.forecast(records, ask.h, levels)
+        step, last = int(records["step"][0]), records["ds"]
+        clock = Clock(int(records["clock"][0]))
+        forecasts = []
+        for t in range(ask.h):
+            values = forecast.quantiles[0, t].tolist()
+            ds = None
+            if self._freq is not None and clock == self._freq.clock:
+                ds = format_ds(int(self._freq.advance(last, t + 1)[0]), clock)
+            forecasts.append(
+                ForecastStep(
+                    step=step + t + 1,
+                    ds=ds,
+                    mean=float(forecast.mean[0, t]),
+                    intervals={
+                        _name(percent): (values[2 * number], values[2 * number + 1])
+                        for number, percent in enumerate(ask.level)
+                    },
+                    quantiles={
+                        _name(level): value
+                        for level, value in zip(ask.quantiles, values[len(bounds) :], strict=True)
+                    },
+                )
+            )
+        return forecasts
+
+
+def _last_ds(record: np.void) -> int | str | None:
+    return format_ds(int(record["ds"]), int(record["clock"]))
+
+
+def _name(level: float) -> str:
+    """Return a level as its caller wrote it: `80` for 80.0, and no digit less."""
+    return repr(float(level)).removesuffix(".0")
