@@ -1,0 +1,417 @@
+"""The command line. Each command imports what it needs, so `serve` never loads TensorFlow."""
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from forecaster import scores as measures
+from forecaster.cursor import OnGap
+from forecaster.errors import ForecastError
+from forecaster.model import Engine
+from forecaster.spec import Policy
+from training.recipe import Loss, Optimizer, Scale, read_job
+
+if TYPE_CHECKING:
+    from training.job import Trained
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    help="One-step-ahead forecasts from a stateful LSTM: train a model, serve it, walk it forward.",
+)
+# What a command reports goes to standard output; progress and errors do not mix with it.
+output = Console()
+# A file of its own, so that it can be seen while TensorFlow's greeting on standard error cannot.
+messages = Console(file=os.fdopen(os.dup(2), "w"))
+
+
+class GapChoice(StrEnum):
+    """What to do where a file leaves steps out."""
+
+    SKIP = "skip"
+    FILL = "fill"
+    REFUSE = "refuse"
+
+
+File = Annotated[Path, typer.Argument(help="CSV, .csv.gz or Parquet in long format.")]
+Models = Annotated[
+    Path, typer.Option(help="The folder of model folders.", envvar="STEPCAST_MODELS")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else.")]
+Id = Annotated[str | None, typer.Option("--id", help="Column of the names, if not unique_id.")]
+Time = Annotated[str | None, typer.Option("--time", help="Column of the times, if not ds.")]
+Target = Annotated[str | None, typer.Option("--target", help="Column of the values, if not y.")]
+FreqOption = Annotated[
+    str | None, typer.Option(help="Distance of observations, as MS, D, h, 15min; else inferred.")
+]
+Season = Annotated[int | None, typer.Option(min=1, help="Season length, else freq's usual one.")]
+Gap = Annotated[GapChoice, typer.Option(help="Where the file leaves steps out.")]
+
+
+def main() -> None:
+    """Run the command line; a refusal is one line on standard error and exit status 1."""
+    try:
+        app()
+    except ForecastError as error:
+        _refuse(str(error))
+        raise SystemExit(1) from None
+    except ImportError as error:
+        if error.name is None or error.name.split(".")[0] not in _EXTRAS:
+            raise
+        extra = _EXTRAS[error.name.split(".")[0]]
+        _refuse(
+            f"this command needs {error.name}: run `make setup`, or pip install 'stepcast[{extra}]'"
+        )
+        raise SystemExit(1) from None
+
+
+def _refuse(reason: str) -> None:
+    messages.print(f"[bold red]error:[/] {escape(reason)}", highlight=False, soft_wrap=True)
+
+
+_EXTRAS = {
+    "httpx": "client",
+    "pandas": "client",
+    "jinja2": "training",
+    "keras": "training",
+    "matplotlib": "training",
+    "sklearn": "training",
+    "tensorflow": "training",
+}
+
+
+@app.command(
+    epilog="Example: `stepcast train sales.csv --name sales --test 12`",
+)
+def train(
+    file: Annotated[Path | None, typer.Argument(help="CSV, .csv.gz or Parquet.")] = None,
+    name: Annotated[str | None, typer.Option(help="The model's name.")] = None,
+    test: Annotated[
+        int | None,
+        typer.Option(min=1, help="Observations of each series held back; a tenth by default."),
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="A TOML file with all of this; flags go before it.")
+    ] = None,
+    models: Models = Path("models"),
+    force: Annotated[bool, typer.Option("--force", help="Replace a model of that name.")] = False,
+    id_column: Id = None,
+    time_column: Time = None,
+    target_column: Target = None,
+    freq: FreqOption = None,
+    season: Season = None,
+    on_gap: Annotated[
+        GapChoice | None, typer.Option(help="Where the file leaves steps out; skip by default.")
+    ] = None,
+    difference: Annotated[
+        int | None, typer.Option(min=0, help="Lag of the difference, 0 for none.")
+    ] = None,
+    scale: Annotated[Scale | None, typer.Option(help="How values are scaled.")] = None,
+    units: Annotated[
+        str | None, typer.Option(help="LSTM units of each layer, as 32 or 64,32.")
+    ] = None,
+    policy: Annotated[Policy | None, typer.Option(help="Whether state is carried.")] = None,
+    batch: Annotated[int | None, typer.Option(min=1, help="Streams side by side.")] = None,
+    window: Annotated[int | None, typer.Option(min=1, help="Steps of the gradient.")] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Passes at most.")] = None,
+    optimizer: Annotated[Optimizer | None, typer.Option(help="Optimiser.")] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="Its step size.")] = None,
+    clip_norm: Annotated[float | None, typer.Option(help="Largest gradient, 0: any.")] = None,
+    loss: Annotated[Loss | None, typer.Option(help="What the fit makes small.")] = None,
+    validation: Annotated[
+        float | None, typer.Option(help="Share of the training part to stop by.")
+    ] = None,
+    patience: Annotated[int | None, typer.Option(min=1, help="Epochs to wait for it.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Fixes the initial weights.")] = None,
+    repeats: Annotated[
+        int | None, typer.Option(min=0, help="Further seeds, for the spread of the score.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Fit a stateful LSTM to the series of a file, and write the model with its report."""
+    changes = {
+        "file": file,
+        "name": name,
+        "test": test,
+        "id_column": id_column,
+        "time_column": time_column,
+        "target_column": target_column,
+        "freq": freq,
+        "season": season,
+        "on_gap": _on_gap(on_gap) if on_gap else None,
+    }
+    recipe = {
+        "difference": difference,
+        "scale": scale,
+        "units": units and _units(units),
+        "policy": policy,
+        "batch": batch,
+        "window": window,
+        "epochs": epochs,
+        "optimizer": optimizer,
+        "learning_rate": learning_rate,
+        "clip_norm": clip_norm,
+        "loss": loss,
+        "validation": validation,
+        "patience": patience,
+        "seed": seed,
+        "repeats": repeats,
+    }
+    job = read_job(config, _given(changes), _given(recipe))
+    with _loading_tensorflow():
+        from training.job import train
+    from stepcast.progress import EpochProgress
+
+    with EpochProgress(messages, job.recipe) as progress:
+        trained = train(job, models, replace=force, on_epoch=progress.on_epoch)
+    _warn_of_gaps(trained.gaps, on_gap or GapChoice.SKIP)
+    if as_json:
+        _print_json(trained.scores)
+        return
+    _print_scores(trained.scores, f"{job.name}: the last {trained.steps} observations")
+    _print_seeds(trained)
+    folder = escape(str(trained.folder))
+    output.print(f"Model and report are in {folder}/; serve it with `stepcast serve`.")
+
+
+@app.command(epilog="Example: `stepcast backtest sales.csv --model sales --test 12`")
+def backtest(
+    file: File,
+    model: Annotated[str, typer.Option(help="The model's name.")],
+    test: Annotated[
+        int | None,
+        typer.Option(min=1, help="Observations of each series to walk; a tenth by default."),
+    ] = None,
+    models: Models = Path("models"),
+    engine: Annotated[Engine, typer.Option(envvar="STEPCAST_ENGINE")] = Engine.NUMPY,
+    id_column: Id = None,
+    time_column: Time = None,
+    target_column: Target = None,
+    freq: FreqOption = None,
+    season: Season = None,
+    on_gap: Gap = GapChoice.SKIP,
+    as_json: Json = False,
+) -> None:
+    """Walk a model over the end of a file, beside persistence and the seasonal naive forecast."""
+    from forecaster import artifact
+    from stepcast.progress import step_progress
+    from training.backtest import backtest, default_test
+    from training.data import read_panel
+
+    with _loading_tensorflow() if engine is Engine.KERAS else nullcontext():
+        loaded = artifact.load(models / model, engine)
+    panel = read_panel(
+        file,
+        id_column=id_column,
+        time_column=time_column,
+        target_column=target_column,
+        freq=freq,
+        on_gap=_on_gap(on_gap),
+    )
+    _warn_of_gaps(panel.gaps, on_gap)
+    history, held_back = panel.split(test or default_test(panel))
+    with step_progress(messages, "Walking forward") as progress:
+        walk = backtest(
+            loaded.forecaster,
+            history,
+            held_back,
+            season=season or loaded.manifest.season,
+            progress=progress,
+        )
+    scores = walk.summary()
+    if as_json:
+        _print_json(scores)
+    else:
+        _print_scores(scores, f"{model} over the last {walk.steps} observations of {file}")
+
+
+@app.command(epilog="Example: `stepcast serve --port 8080`")
+def serve(
+    host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
+    port: Annotated[int | None, typer.Option(min=0, max=65535, help="Port to listen on.")] = None,
+    models: Annotated[Path | None, typer.Option(help="The folder of model folders.")] = None,
+    model: Annotated[str | None, typer.Option(help="The default model.")] = None,
+    engine: Annotated[Engine | None, typer.Option(help="What does the steps.")] = None,
+) -> None:
+    """Serve the models of a folder over HTTP. Every flag is also a STEPCAST_* variable."""
+    from app.server import serve
+    from app.settings import read_settings
+
+    changes = {"host": host, "port": port, "models": models, "model": model, "engine": engine}
+    serve(read_settings(_given(changes)))
+
+
+@app.command(epilog="Example: `stepcast walk sales.csv --test 12 --url http://127.0.0.1:8000`")
+def walk(
+    file: File,
+    test: Annotated[
+        int | None,
+        typer.Option(min=1, help="Observations of each series to walk; a tenth by default."),
+    ] = None,
+    url: Annotated[str, typer.Option(help="Where the service is.")] = "http://127.0.0.1:8000",
+    model: Annotated[str | None, typer.Option(help="The model; the service's by default.")] = None,
+    keep: Annotated[
+        bool,
+        typer.Option("--keep", help="Walk under the series' own names and leave them there."),
+    ] = False,
+    id_column: Id = None,
+    time_column: Time = None,
+    target_column: Target = None,
+    freq: FreqOption = None,
+    season: Season = None,
+    on_gap: Gap = GapChoice.SKIP,
+    as_json: Json = False,
+) -> None:
+    """Replay a file against a running service and print expected and predicted.
+
+    Each series is seeded with what comes before the test, under a name of its own that is removed
+    at the end, so nothing that the service keeps is touched.
+    """
+    from stepcast.walk import walk
+    from training.backtest import default_test
+    from training.data import read_panel
+
+    panel = read_panel(
+        file,
+        id_column=id_column,
+        time_column=time_column,
+        target_column=target_column,
+        freq=freq,
+        on_gap=_on_gap(on_gap),
+    )
+    _warn_of_gaps(panel.gaps, on_gap)
+    history, held_back = panel.split(test or default_test(panel))
+    lines = None if as_json else output
+    walked = walk(url, history, held_back, model=model, keep=keep, season=season, lines=lines)
+    scores = walked.summary()
+    if as_json:
+        _print_json(scores)
+    else:
+        _print_scores(scores, f"{url} over the last {walked.steps} observations of {file}")
+
+
+@app.command(epilog="Example: `stepcast inspect shampoo`")
+def inspect(
+    model: Annotated[str, typer.Argument(help="The model's name.")],
+    models: Models = Path("models"),
+    as_json: Json = False,
+) -> None:
+    """Check a model folder, every file of it, and print what it is."""
+    from forecaster import artifact
+
+    manifest = artifact.load(models / model).manifest
+    if as_json:
+        _print_json(manifest.model_dump(mode="json"))
+        return
+    table = Table("", model, box=None, show_header=False, pad_edge=False)
+    network = manifest.network
+    for name, value in {
+        "model": f"{manifest.name}, fingerprint {manifest.fingerprint}, format {manifest.format}",
+        "network": f"{network.features} in, LSTM {list(network.units)}, {network.outputs} out",
+        "head": manifest.head.kind,
+        "difference": manifest.transform.difference or "none",
+        "policy": manifest.policy.value,
+        "freq": manifest.freq or "none",
+        "season": manifest.season,
+        "context": f"{manifest.context} observations before the first forecast",
+        "data": ", ".join(f"{key} {value}" for key, value in manifest.data.items()),
+        "libraries": ", ".join(f"{key} {value}" for key, value in manifest.libraries.items()),
+        "files": ", ".join(manifest.files),
+    }.items():
+        table.add_row(f"[bold]{name}[/]", escape(str(value)))
+    output.print(table)
+    _print_scores(manifest.scores, "Scores on the held-back observations")
+    output.print("Every checksum holds, and the golden trace replays.")
+
+
+@contextmanager
+def _loading_tensorflow() -> Iterator[None]:
+    """Show that TensorFlow loads, and hide what it writes to standard error meanwhile.
+
+    Its libraries greet there with notes on processors and drivers that no setting turns off; what
+    matters comes as an exception.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    with messages.status("Loading TensorFlow"), Path(os.devnull).open("w") as nowhere:
+        standard_error = os.dup(2)
+        os.dup2(nowhere.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(standard_error, 2)
+            os.close(standard_error)
+
+
+def _given(fields: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields that the caller gave."""
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def _on_gap(choice: GapChoice) -> OnGap:
+    return OnGap.REJECT if choice is GapChoice.REFUSE else OnGap(choice.value)
+
+
+def _units(text: str) -> list[int | str]:
+    """Return the layers' sizes; what is no number is left for the recipe to refuse."""
+    return [int(part) if part.strip().isdigit() else part for part in text.split(",")]
+
+
+def _print_json(value: Any) -> None:
+    print(json.dumps(value, allow_nan=False))
+
+
+def _print_scores(scores: dict[str, Any], title: str) -> None:
+    table = Table(
+        "",
+        *(name.upper() for name in measures.MEASURES),
+        title=escape(title),
+        title_justify="left",
+    )
+    for column in table.columns[1:]:
+        column.justify = "right"
+    # A model that was not trained here may tell less.
+    for method in measures.METHODS:
+        cells = (scores.get(method, {}).get(name) for name in measures.MEASURES)
+        table.add_row(method, *("-" if cell is None else f"{cell:,.4f}" for cell in cells))
+    output.print(table)
+    coverage = scores.get("model", {}).get("coverage", {})
+    if coverage:
+        inside = (f"{level}%: {share:.0%}" for level, share in coverage.items())
+        output.print(f"Share of actuals inside the model's intervals: {', '.join(inside)}")
+
+
+def _print_seeds(trained: "Trained") -> None:
+    spread = trained.scores["seeds"]
+    if isinstance(spread, dict) and len(trained.runs) > 1:
+        output.print(
+            f"Over {len(trained.runs)} seeds the test RMSE is {spread['mean']:,.4f} "
+            f"with a standard deviation of {spread['std']:,.4f}."
+        )
+
+
+def _warn_of_gaps(gaps: tuple[Any, ...], choice: GapChoice) -> None:
+    if not gaps:
+        return
+    first = gaps[0]
+    taken = "taken as if nothing were missing" if choice is GapChoice.SKIP else "filled"
+    messages.print(
+        f"[yellow]warning:[/] {len(gaps)} gaps against freq, {taken}; the first is in "
+        f"{escape(repr(first.unique_id))} between {first.after} and {first.before}",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+if __name__ == "__main__":
+    main()
