@@ -47,7 +47,7 @@ FROM base AS training
 RUN groupadd --gid 10001 stepcast \
     && useradd --uid 10001 --gid stepcast --no-create-home --shell /usr/sbin/nologin stepcast
 # HOME: Keras and Matplotlib write there, and the user may be any (see docker-compose.yml).
-ENV HOME=/tmp TF_CPP_MIN_LOG_LEVEL=2
+ENV HOME=/tmp
 COPY --from=training-dependencies /opt/stepcast /opt/stepcast
 COPY --from=project /opt/project /opt/stepcast
 COPY models/ models/
