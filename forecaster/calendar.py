@@ -121,3 +121,15 @@ def format_ds(ds: int, clock: int) -> int | str | None:
         return int(ds)
     text = str(np.datetime64(int(ds), "us"))
     return text.removesuffix(".000000") + "Z"
+
+
+def format_times(ds: Times, clocks: NDArray[np.uint8]) -> list[int | str | None]:
+    """Return what `format_ds` gives for each of many times."""
+    shown: list[int | str | None] = [None] * len(ds)
+    for row in np.flatnonzero(clocks == Clock.INTEGER).tolist():
+        shown[row] = int(ds[row])
+    rows = np.flatnonzero(clocks == Clock.TIME)
+    texts = np.datetime_as_string(ds[rows].astype("datetime64[us]"), timezone="UTC")
+    for row, text in zip(rows.tolist(), texts.tolist(), strict=True):
+        shown[row] = text.replace(".000000Z", "Z")
+    return shown

@@ -94,6 +94,22 @@ def place(
     return 0 if freq is None else _gap(record, ds, freq, on_gap)
 
 
+def comes_next(
+    records: NDArray[np.void], ds: Times, clocks: NDArray[np.uint8], *, freq: Freq | None = None
+) -> NDArray[np.bool_]:
+    """Say for K series which observations plainly come next.
+
+    True is `place` saying 0 for any value. Of the others `place` has to be asked: they may be
+    duplicates, gaps, or refused.
+    """
+    is_bare = clocks == Clock.NONE
+    last = records["ds"]
+    follows = ds > last if freq is None else ds == freq.advance(last)
+    goes_on = (clocks == records["clock"]) & (is_bare | follows)
+    next_or_first: NDArray[np.bool_] = goes_on | (records["step"] == 0)
+    return next_or_first if freq is None else next_or_first & (is_bare | (clocks == freq.clock))
+
+
 def fit_to_freq(
     y: NDArray[np.float64],
     ds: Times,

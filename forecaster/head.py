@@ -5,14 +5,21 @@ score of the level: exact for a normal distribution, and beyond the outermost le
 goes on, which is a normal tail.
 """
 
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
 
+from forecaster.errors import InvalidRequestError
 from forecaster.spec import HeadSpec
 
 Floats = NDArray[np.float64]
+Indices = NDArray[np.intp]
+
+# Levels further out would rest on nothing but the shape of a normal tail.
+LEVEL_RANGE = (0.001, 0.999)
 
 _NORMAL = NormalDist()
 
@@ -26,15 +33,16 @@ class Head:
 
     def __init__(self, spec: HeadSpec) -> None:
         self.spec = spec
-        self.levels = np.array(spec.quantiles)
-        self._scores = normal_scores(self.levels)
+        self._scores = normal_scores(spec.quantiles)
         self._median = spec.quantiles.index(0.5)
-        self._offsets = np.array(spec.offsets)
+        self._offsets = np.array(spec.offsets, np.float32)
+        # Callers ask for the same few levels over and over.
+        self._located = lru_cache(maxsize=256)(self._locate_levels)
 
     @property
     def width(self) -> int:
         """How many numbers a forecast is: the mean, then one per quantile level."""
-        return 1 + len(self.levels)
+        return 1 + len(self.spec.quantiles)
 
     def read(self, outputs: NDArray[np.float32]) -> Floats:
         """Return mean and quantiles, in network units.
@@ -48,34 +56,46 @@ class Head:
         Returns:
             Shape `(K, 1 + quantiles)`; each row's quantiles never fall.
         """
-        out = outputs.astype(np.float64)
         if self.spec.kind == "mean":
-            return np.concatenate([out, out + self._offsets], axis=1)
-        quantiles = out[:, 1:]
-        middle = self._median
-        steps = np.logaddexp(0.0, quantiles)  # softplus
-        median = quantiles[:, middle : middle + 1].copy()
-        steps[:, middle] = 0.0
-        steps[:, middle:] = np.cumsum(steps[:, middle:], axis=1)
-        steps[:, :middle] = -np.cumsum(steps[:, middle - 1 :: -1], axis=1)[:, ::-1] if middle else 0
-        return np.concatenate([out[:, :1], median + steps], axis=1)
+            return np.concatenate([outputs, outputs + self._offsets], axis=1).astype(np.float64)
+        # Level by level over all series: the sums below run along whole rows.
+        read = outputs.T.copy()
+        levels, middle = read[1:], self._median
+        median = levels[middle].copy()
+        # softplus(x) = log(1 + exp(-|x|)) + max(x, 0), which cannot overflow.
+        log = np.exp(-np.abs(levels))
+        log += 1.0
+        np.log(log, out=log)
+        np.maximum(levels, 0.0, out=levels)
+        levels += log
+        above, below = levels[middle + 1 :], levels[:middle]
+        np.add.accumulate(above, axis=0, out=above)
+        np.add.accumulate(below[::-1], axis=0, out=below[::-1])
+        above += median
+        np.subtract(median, below, out=below)
+        levels[middle] = median
+        return read.T.astype(np.float64)
 
-    def at(self, quantiles: Floats, levels: Floats) -> Floats:
+    def at(self, quantiles: Floats, levels: Sequence[float]) -> Floats:
         """Return the values at other levels.
 
         Args:
             quantiles: Values at this head's own levels, shape `(..., quantiles)`.
-            levels: Levels between 0 and 1, shape `(L,)` for the same ones in every row.
+            levels: Levels between 0 and 1, the same ones for every row.
 
         Returns:
-            Shape `(..., L)`, rising with the level.
-        """
-        return self.at_scores(quantiles, normal_scores(levels))
+            Shape `(..., levels)`, rising with the level.
 
-    def at_scores(self, quantiles: Floats, scores: Floats) -> Floats:
-        """Return the values at normal scores, shape `(L,)`; otherwise as `at`."""
-        low, share = self._locate(scores)
-        return _between(quantiles[..., low], quantiles[..., low + 1], share)
+        Raises:
+            InvalidRequestError: If a level is outside `LEVEL_RANGE`.
+        """
+        low, anchor, share = self._located(tuple(levels))
+        if share is None:
+            return quantiles[..., anchor]
+        distance = quantiles[..., low + 1] - quantiles[..., low]
+        distance *= share
+        distance += quantiles[..., anchor]
+        return distance
 
     def draw(self, quantiles: Floats, scores: Floats) -> Floats:
         """Return one value from each path, at the path's own normal score.
@@ -87,27 +107,42 @@ class Head:
         Returns:
             Shape `(K, paths)`.
         """
-        low, share = self._locate(scores)
+        low, anchor, share = self._locate(scores)
         path = np.arange(len(scores))
-        return _between(quantiles[:, path, low], quantiles[:, path, low + 1], share)
+        distance = quantiles[:, path, low + 1] - quantiles[:, path, low]
+        return quantiles[:, path, anchor] + share * distance
 
-    def _locate(self, scores: Floats) -> tuple[NDArray[np.intp], Floats]:
-        """Return, for each score, the level below it and how far it lies towards the next."""
+    def _locate_levels(self, levels: tuple[float, ...]) -> tuple[Indices, Indices, Floats | None]:
+        """Return what `_locate` does; no share where all are levels of this head."""
+        lowest, highest = LEVEL_RANGE
+        for level in levels:
+            if not lowest <= level <= highest:
+                raise InvalidRequestError(
+                    f"quantile level {level:g}: expected {lowest} to {highest}, "
+                    f"a central interval of {100 * (highest - lowest):g}% at most"
+                )
+        low, anchor, share = self._locate(normal_scores(levels))
+        return low, anchor, share if share.any() else None
+
+    def _locate(self, scores: Floats) -> tuple[Indices, Indices, Floats]:
+        """Return, for each score, where on the curve it lies.
+
+        Returns:
+            The level below it, the nearer one from which its value is counted, and how far from
+            that one it lies, as a share of the distance to the next. Counting from the nearer end
+            gives the model's own levels back to the last bit, and no rounding makes a value fall
+            where its level rises.
+        """
         low = np.clip(np.searchsorted(self._scores, scores) - 1, 0, len(self._scores) - 2)
         left, right = self._scores[low], self._scores[low + 1]
-        return low, (scores - left) / (right - left)
+        share = (scores - left) / (right - left)
+        beyond = share >= 1.0
+        return low, low + beyond, share - beyond
 
 
-def _between(below: Floats, above: Floats, share: Floats) -> Floats:
-    # Not below * (1 - share) + above * share: with this a level of the model comes back to the last
-    # bit, and no rounding makes a value fall where its level rises.
-    distance = above - below
-    return np.where(share < 1.0, below + share * distance, above + (share - 1.0) * distance)
-
-
-def normal_scores(levels: Floats) -> Floats:
+def normal_scores(levels: Iterable[float]) -> Floats:
     """Return the standard normal quantile of each level."""
-    return np.array([_NORMAL.inv_cdf(level) for level in levels.tolist()])
+    return np.array([_NORMAL.inv_cdf(level) for level in levels])
 
 
 def interval_levels(percent: float) -> tuple[float, float]:

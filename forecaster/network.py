@@ -15,7 +15,7 @@ Array = NDArray[np.float32]
 Weights = dict[str, Array]
 
 # Series stepped together: few enough for the gates of 32 units to stay in a core's cache.
-_BLOCK = 1024
+_BLOCK = 256
 
 
 class Network(Protocol):

@@ -81,18 +81,21 @@ def observe(records: Records, y: Floats, intervals: Floats, scored: NDArray[np.b
         intervals: The bounds that stood for each of `LEVELS`, shape `(K, levels, 2)`.
         scored: Which rows count.
     """
-    count = records["scored"] + scored
-    share = np.divide(1.0, count, out=np.zeros(len(count)), where=scored)
-    error = np.where(scored, records["error"], 0.0)
-    change = np.where(scored, y - records["y"], 0.0)
-    records["mae"] += (np.abs(error) - records["mae"]) * share
-    records["naive_mae"] += (np.abs(change) - records["naive_mae"]) * share
+    if not scored.all():
+        if scored.any():
+            rows = records[scored]
+            observe(rows, y[scored], intervals[scored], scored[scored])
+            records[scored] = rows
+        return
+    records["scored"] += 1
+    share = 1.0 / records["scored"]
+    error, change = np.abs(records["error"]), np.abs(y - records["y"])
+    records["mae"] += (error - records["mae"]) * share
+    records["naive_mae"] += (change - records["naive_mae"]) * share
     # hypot, not a sum of squares: errors of 1e300 have a root mean square, and no square.
-    rest = np.sqrt(1.0 - share)
-    records["rmse"] = np.hypot(records["rmse"] * rest, error * np.sqrt(share))
-    inside = (intervals[:, :, 0] <= y[:, None]) & (y[:, None] <= intervals[:, :, 1])
-    records["covered"] += inside & scored[:, None]
-    records["scored"] = count
+    records["rmse"] = np.hypot(records["rmse"] * np.sqrt(1.0 - share), error * np.sqrt(share))
+    actual = y[:, None]
+    records["covered"] += (intervals[:, :, 0] <= actual) & (actual <= intervals[:, :, 1])
 
 
 @dataclass(frozen=True)

@@ -134,7 +134,7 @@ class PlainTransform:
                 size = records["rms"][:, None]
                 # A series that never moved has no scale: its next change is none.
                 scaled = np.divide(change, size, out=np.zeros_like(change), where=size > 0)
-        return np.clip(scaled, -_LIMIT, _LIMIT)
+        return np.maximum(np.minimum(scaled, _LIMIT), -_LIMIT)
 
 
 def _minmax(scaler: MinMaxScaler) -> tuple[float, float]:

@@ -117,12 +117,13 @@ def test_the_running_scale_equals_its_definition_over_the_array(
     rms = observed(transform, *history)["rms"][0]
 
     y = np.array(history)
-    squares = np.square(y[difference:] - y[:-difference] if difference else y)
-    young, old = squares[:window], squares[window:]
-    fade = 1.0 - 1.0 / window
-    ages = np.arange(len(old))[::-1]
-    mean = young.mean() * fade ** len(old) + (old * fade**ages).sum() / window
-    np.testing.assert_allclose(rms, np.sqrt(mean), rtol=EXACT, atol=EXACT)
+    changes = np.abs(y[difference:] - y[:-difference] if difference else y)
+    square = 0.0
+    for seen, change in enumerate(changes.tolist()):
+        # From the ninth on none counts for more than six times the scale so far.
+        counted = min(change, 6 * square**0.5) if seen >= 8 and square > 0 else change
+        square += (counted**2 - square) / min(seen + 1, window)
+    np.testing.assert_allclose(rms, square**0.5, rtol=EXACT, atol=EXACT)
 
 
 def test_a_running_scale_worked_out_by_hand() -> None:
