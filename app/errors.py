@@ -51,46 +51,61 @@ class Problem(BaseModel):
 
 def document(status: int, title: str, detail: str, **facts: object) -> dict[str, object]:
     """Return a problem document."""
-    slug = title.lower().replace(" ", "-")
-    kind = f"urn:stepcast:{slug}"
+    kind = f"urn:stepcast:{_hyphened(title)}"
     return {"type": kind, "title": title, "status": status, "detail": detail} | facts
+
+
+def slug(error: errors.ForecastError) -> str:
+    """Return the last part of a refusal's `type`, as `out-of-order`."""
+    return _hyphened(_row(error)[1])
 
 
 def describe(error: errors.ForecastError) -> dict[str, object]:
     """Return the problem document of a refusal."""
-    status, title = next(row for kind, row in STATUS.items() if isinstance(error, kind))
+    status, title = _row(error)
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return document(status, title, "The service is not set up right; its log says more.")
     return document(status, title, str(error), **error.facts())
 
 
-def answer(body: dict[str, object]) -> JSONResponse:
-    """Return a problem document as an answer."""
-    status = body["status"]
-    assert isinstance(status, int)
-    return JSONResponse(body, status_code=status, media_type=MEDIA_TYPE)
+def document_of(error: Exception) -> dict[str, object]:
+    """Return the problem document of anything that was raised while a call was answered."""
+    if isinstance(error, errors.ForecastError):
+        if _row(error)[0] == HTTPStatus.INTERNAL_SERVER_ERROR:
+            logger.error("%s", error)
+        return describe(error)
+    if isinstance(error, RequestValidationError):
+        faults = [_fault(one) for one in error.errors()[:_MOST_FAULTS]]
+        detail = "; ".join(f"{one['field']}: {one['message']}" for one in faults[:3])
+        return document(422, "Not valid", detail, errors=faults)
+    if isinstance(error, HTTPException):
+        status = HTTPStatus(error.status_code)
+        title = TOO_LARGE if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE else status.phrase
+        return document(error.status_code, title, str(error.detail))
+    logger.error("unexpected fault", exc_info=error)
+    return document(500, "Internal error", "The service failed to answer; its log says more.")
 
 
 def install(app: FastAPI) -> None:
     """Make every error of the app a problem document."""
-    app.add_exception_handler(errors.ForecastError, _on_forecast_error)
-    app.add_exception_handler(RequestValidationError, _on_invalid_request)
-    app.add_exception_handler(HTTPException, _on_http_error)
-    app.add_exception_handler(Exception, _on_fault)
+    for kind in (errors.ForecastError, RequestValidationError, HTTPException, Exception):
+        app.add_exception_handler(kind, _answer)
 
 
-async def _on_forecast_error(_: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, errors.ForecastError)
-    if isinstance(error, (errors.ArtifactError, errors.EngineUnavailableError)):
-        logger.error("%s", error)
-    return answer(describe(error))
+async def _answer(_: Request, error: Exception) -> JSONResponse:
+    body = document_of(error)
+    headers = error.headers if isinstance(error, HTTPException) else None
+    status = body["status"]
+    assert isinstance(status, int)
+    return JSONResponse(body, status_code=status, media_type=MEDIA_TYPE, headers=headers)
 
 
-async def _on_invalid_request(_: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, RequestValidationError)
-    faults = [_fault(one) for one in error.errors()[:_MOST_FAULTS]]
-    detail = "; ".join(f"{one['field']}: {one['message']}" for one in faults[:3])
-    return answer(document(422, "Not valid", detail, errors=faults))
+def _row(error: errors.ForecastError) -> tuple[int, str]:
+    return next(row for kind, row in STATUS.items() if isinstance(error, kind))
+
+
+def _hyphened(title: str) -> str:
+    return title.lower().replace(" ", "-")
 
 
 def _fault(fault: dict[str, Any]) -> dict[str, str]:
@@ -109,18 +124,3 @@ def _fault(fault: dict[str, Any]) -> dict[str, str]:
         "message": fault["msg"].removeprefix("Value error, "),
         "found": found.encode("utf-8", "backslashreplace").decode(),
     }
-
-
-async def _on_http_error(_: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, HTTPException)
-    status = HTTPStatus(error.status_code)
-    title = TOO_LARGE if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE else status.phrase
-    response = answer(document(error.status_code, title, str(error.detail)))
-    response.headers.update(error.headers or {})
-    return response
-
-
-async def _on_fault(_: Request, error: Exception) -> JSONResponse:
-    logger.exception("unexpected fault", exc_info=error)
-    detail = "The service failed to answer; its log says more."
-    return answer(document(500, "Internal error", detail))

@@ -8,8 +8,8 @@ from typing import TypedDict
 from fastapi import FastAPI
 
 from app import errors
-from app.body_limit import BodyLimit
-from app.routes import forecasting, models, operations, series
+from app.hot import Handler, HotCalls
+from app.routes import batch, forecasting, models, operations, series
 from app.services import Services, load_services
 from app.settings import Settings
 
@@ -20,6 +20,18 @@ Send each actual to `/observe` as it arrives; the answer holds the forecast of t
 reads without moving anything. `/seed-state` begins a series with its history, `/reset-state` zeroes
 its recurrent state. Every refusal is `application/problem+json` (RFC 9457).
 """
+
+
+# The calls that take a body, by path: FastAPI documents them, and `HotCalls` answers.
+CALLS: dict[str, Handler] = {
+    "/observe": forecasting.observe,
+    "/forecast": forecasting.forecast,
+    "/seed-state": forecasting.seed_state,
+    "/reset-state": forecasting.reset_state,
+    "/observe/batch": batch.observe_batch,
+    "/forecast/batch": batch.forecast_batch,
+    "/seed-state/batch": batch.seed_state_batch,
+}
 
 
 class State(TypedDict):
@@ -52,8 +64,8 @@ def create_app(settings: Settings, services: Services | None = None) -> FastAPI:
         lifespan=lifespan,
         redoc_url=None,
     )
-    app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
-    for routes in (forecasting, series, models, operations):
+    app.add_middleware(HotCalls, handlers=CALLS, max_bytes=settings.max_body_bytes)
+    for routes in (forecasting, batch, series, models, operations):
         app.include_router(routes.router)
     errors.install(app)
     return app

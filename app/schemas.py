@@ -5,6 +5,7 @@ Bodies of answers are the values that `app.service` returns.
 
 import re
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Annotated, Any, Literal, Self
 
 import numpy as np
@@ -14,10 +15,14 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    ModelWrapValidatorHandler,
+    PrivateAttr,
     StrictInt,
+    ValidationError,
     model_validator,
 )
 
+from app.batch import Rows
 from app.service import Ask, History
 from forecaster.calendar import Clock, encode_time
 from forecaster.errors import InvalidRequestError
@@ -128,16 +133,36 @@ class HistoryBody(Body):
         return History(values, np.array([time for time, _ in times], np.int64), clock)
 
 
-class ForecastRequest(HistoryBody):
+class AskBody(Body):
+    """A body that says which forecasts it wants."""
+
+    h: Annotated[int, Field(strict=True, ge=1, description="Steps ahead.")] = 1
+    level: Annotated[
+        list[Level], Field(max_length=20, description="Central intervals, in percent.")
+    ] = list(LEVELS)
+    quantiles: Annotated[list[Quantile], Field(max_length=100, description="Quantile levels.")] = []
+
+    def ask(self, max_horizon: int) -> Ask:
+        """Return how forecasts are to be told.
+
+        Raises:
+            InvalidRequestError: If the horizon is too far.
+        """
+        if self.h > max_horizon:
+            raise InvalidRequestError(f"h: expected at most {max_horizon} steps, found {self.h}")
+        return _ask(self.h, tuple(self.level), tuple(self.quantiles))
+
+
+@lru_cache(maxsize=256)
+def _ask(h: int, level: tuple[float, ...], quantiles: tuple[float, ...]) -> Ask:
+    # Callers ask for the same over and over, and an Ask keeps what it has worked out.
+    return Ask(h, level, quantiles)
+
+
+class ForecastRequest(HistoryBody, AskBody):
     """The next steps of a series that is kept, or of a history that is sent along."""
 
     unique_id: UniqueId | None = None
-    h: Annotated[int, Field(strict=True, ge=1, description="Steps ahead.")] = 1
-    level: Annotated[
-        list[Level],
-        Field(max_length=20, description="Central intervals, in percent."),
-    ] = list(LEVELS)
-    quantiles: Annotated[list[Quantile], Field(max_length=100, description="Quantile levels.")] = []
 
     @model_validator(mode="after")
     def _check_source(self) -> Self:
@@ -146,12 +171,6 @@ class ForecastRequest(HistoryBody):
         if self.ds is not None and self.y is None:
             raise ValueError("ds goes with y")
         return self
-
-    def ask(self, max_horizon: int) -> Ask:
-        """Return how the forecast is to be told."""
-        if self.h > max_horizon:
-            raise InvalidRequestError(f"h: expected at most {max_horizon} steps, found {self.h}")
-        return Ask(self.h, tuple(self.level), tuple(self.quantiles))
 
 
 class SeedRequest(HistoryBody):
@@ -189,6 +208,99 @@ class ResetRequest(Body):
         if (self.unique_id is None) == (self.all is None):
             raise ValueError("give either unique_id or all: true")
         return self
+
+
+# Past so many faulty rows the whole call is refused: it is not a table of observations.
+_MOST_FAULTY_ROWS = 1000
+_PLACEHOLDERS: dict[str | int, Any] = {"unique_id": "-", "y": None, "ds": None}
+
+
+class BatchBody(Body):
+    """A body of columns of one length.
+
+    A fault in one item of a column is a fault of that row alone, and the others are taken.
+    """
+
+    unique_id: Annotated[list[UniqueId], Field(min_length=1)]
+
+    _faults: dict[int, str] = PrivateAttr(default_factory=dict)
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _set_faulty_rows_aside(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        try:
+            return handler(data)
+        except ValidationError as error:
+            if error.error_count() > _MOST_FAULTY_ROWS:
+                raise
+            faults = error.errors(include_url=False)
+        columns = {fault["loc"][0] for fault in faults if _is_of_a_row(fault["loc"])}
+        cleaned = dict(data) | {name: list(data[name]) for name in columns}
+        found: dict[int, str] = {}
+        for fault in faults:
+            if _is_of_a_row(fault["loc"]):
+                name, row = fault["loc"][0], int(fault["loc"][1])
+                cleaned[name][row] = _PLACEHOLDERS[name]
+                found.setdefault(row, f"{name}: {fault['msg'].removeprefix('Value error, ')}")
+        body = handler(cleaned)  # what is wrong with more than a row is refused here
+        body._faults = found
+        return body
+
+    def check_rows(self, max_rows: int) -> None:
+        """Refuse too many rows.
+
+        Raises:
+            InvalidRequestError: If there are more than `max_rows`.
+        """
+        if len(self.unique_id) > max_rows:
+            raise InvalidRequestError(
+                f"unique_id: expected at most {max_rows} rows, found {len(self.unique_id)}"
+            )
+
+
+class RowsBody(BatchBody):
+    """Observations of any series, as `DataFrame.to_dict("list")` writes a long table."""
+
+    y: list[Value | None]
+    ds: list[Ds | None] | None = None
+    level: Annotated[
+        list[Level], Field(max_length=20, description="Intervals to answer with, in percent.")
+    ] = []
+
+    def rows(self, max_rows: int) -> Rows:
+        """Return the rows that the body brings.
+
+        Raises:
+            InvalidRequestError: If there are too many, or the columns differ in length.
+        """
+        self.check_rows(max_rows)
+        count = len(self.unique_id)
+        for name, column in (("y", self.y), ("ds", self.ds)):
+            if column is not None and len(column) != count:
+                raise InvalidRequestError(
+                    f"{name}: expected {count} items, one for each unique_id, found {len(column)}"
+                )
+        times = {ds: _time(ds) for ds in set(self.ds or [])}
+        pairs = [times[ds] for ds in self.ds] if self.ds else []
+        return Rows(
+            ids=self.unique_id,
+            y=np.array(self.y, np.float64),
+            ds=np.array([ds for ds, _ in pairs] if pairs else np.zeros(count), np.int64),
+            clocks=np.array([clock for _, clock in pairs] if pairs else np.zeros(count), np.uint8),
+            faults=self._faults,
+        )
+
+    def ask(self) -> Ask:
+        """Return how forecasts are to be told."""
+        return _ask(1, tuple(self.level), ())
+
+
+class ForecastBatchRequest(BatchBody, AskBody):
+    """The next steps of many series."""
+
+
+def _is_of_a_row(location: tuple[str | int, ...]) -> bool:
+    return len(location) >= 2 and location[0] in _PLACEHOLDERS and isinstance(location[1], int)
 
 
 def _time(ds: int | datetime | None) -> tuple[int, Clock]:

@@ -1,7 +1,8 @@
 """The forecasting service, free of HTTP: it joins a model's forecaster and a store."""
 
-from collections.abc import Sequence
+import asyncio
 from dataclasses import dataclass
+from functools import cached_property, partial
 from typing import Literal
 
 import numpy as np
@@ -16,6 +17,7 @@ from forecaster.model import Model
 from forecaster.scores import LEVELS, RunningScores
 
 Records = NDArray[np.void]
+Status = Literal["applied", "duplicate"]
 Times = NDArray[np.int64]
 
 
@@ -52,7 +54,7 @@ class Observed:
     unique_id: str
     step: int
     ds: int | str | None
-    status: Literal["applied", "duplicate"]
+    status: Status
     error: float | None
     next: ForecastStep | None
 
@@ -115,8 +117,33 @@ class Ask:
     """
 
     h: int = 1
-    level: Sequence[float] = LEVELS
-    quantiles: Sequence[float] = ()
+    level: tuple[float, ...] = LEVELS
+    quantiles: tuple[float, ...] = ()
+
+    @cached_property
+    def levels(self) -> tuple[float, ...]:
+        """All quantile levels: both bounds of each interval, then the quantiles."""
+        bounds = [bound for percent in self.level for bound in interval_levels(percent)]
+        return (*bounds, *self.quantiles)
+
+    @cached_property
+    def names(self) -> tuple[list[str], list[str]]:
+        """Intervals and quantiles as the caller wrote them: `80` for 80.0, and no digit less."""
+        return [_name(percent) for percent in self.level], [_name(q) for q in self.quantiles]
+
+    @cached_property
+    def columns(self) -> list[str]:
+        """A column for each of `levels`: `lo_80`, `hi_80`, ... `q_0.9`."""
+        intervals, quantiles = self.names
+        bounds = [f"{end}_{name}" for name in intervals for end in ("lo", "hi")]
+        return bounds + [f"q_{name}" for name in quantiles]
+
+
+# What an observation is answered with.
+_NEXT = Ask()
+
+# Observations or steps ahead from which on work is done in a thread, while others are answered.
+_LONG = 16
 
 
 class ForecastService:
@@ -132,7 +159,7 @@ class ForecastService:
         self.model = model
         self.store = store
         self._forecaster = model.forecaster
-        self._freq = Freq.parse(model.manifest.freq) if model.manifest.freq else None
+        self.freq = Freq.parse(model.manifest.freq) if model.manifest.freq else None
         self._on_gap = on_gap
 
     async def start_from_training(self) -> None:
@@ -144,7 +171,7 @@ class ForecastService:
         new = {one: record for one, record in self.model.states.items() if one not in kept}
         if new:
             records = np.array(list(new.values()), self._forecaster.dtype)
-            await self.store.update(list(new), lambda _: (records, None))
+            await self.put(list(new), records)
 
     async def observe(
         self, unique_id: str, y: float, ds: int, clock: Clock, expected_step: int | None = None
@@ -166,23 +193,32 @@ class ForecastService:
         """
 
         def change(records: Records) -> tuple[Records, Observed]:
-            missing = place(
-                records[0],
-                y,
-                ds,
-                clock,
-                freq=self._freq,
-                on_gap=self._on_gap,
-                expected_step=expected_step,
-            )
-            if missing is None:
-                return records, self._observed(unique_id, records, "duplicate")
-            for _ in range(missing):
-                records = self._forecaster.observe(records, np.array([np.nan]))
-            records = self._forecaster.observe(records, np.array([y]), np.array([ds]), clock)
-            return records, self._observed(unique_id, records, "applied")
+            records, status = self.take(records, y, ds, clock, expected_step)
+            return records, self._observed(unique_id, records, status)
 
         return await self.store.update([unique_id], change)
+
+    def take(
+        self, records: Records, y: float, ds: int, clock: Clock, expected_step: int | None = None
+    ) -> tuple[Records, Status]:
+        """Return one series' record after an observation, and what became of it.
+
+        Args and errors are those of `observe`; `records` has shape `(1,)`.
+        """
+        missing = place(
+            records[0],
+            y,
+            ds,
+            clock,
+            freq=self.freq,
+            on_gap=self._on_gap,
+            expected_step=expected_step,
+        )
+        if missing is None:
+            return records, "duplicate"
+        for _ in range(missing):
+            records = self._forecaster.observe(records, np.array([np.nan]))
+        return self._forecaster.observe(records, np.array([y]), np.array([ds]), clock), "applied"
 
     async def forecast(self, unique_id: str, ask: Ask) -> Forecasted:
         """Return the forecasts of a series. A pure read.
@@ -192,9 +228,9 @@ class ForecastService:
             SeriesNotWarmError: If it has too few observations.
             InvalidRequestError: If a level cannot be served.
         """
-        return self._forecasted(unique_id, await self._kept(unique_id), ask)
+        return await self._forecasted(unique_id, await self._kept(unique_id), ask)
 
-    def forecast_history(self, history: History, ask: Ask) -> Forecasted:
+    async def forecast_history(self, history: History, ask: Ask) -> Forecasted:
         """Return the forecasts of a history that is not kept.
 
         Raises:
@@ -202,7 +238,7 @@ class ForecastService:
             SeriesNotWarmError: If it is too short.
             InvalidRequestError: If a level cannot be served, or a value is too large.
         """
-        return self._forecasted(None, self._seeded(history), ask)
+        return await self._forecasted(None, await self._seeded(history), ask)
 
     async def seed(self, unique_id: str, history: History) -> Seeded:
         """Begin a series anew with a history, whether or not there is one of that name.
@@ -212,7 +248,7 @@ class ForecastService:
             SeriesNotWarmError: If a value is missing before there is a forecast.
             InvalidRequestError: If a value is too large.
         """
-        return await self._put(unique_id, self._seeded(history))
+        return await self._put(unique_id, await self._seeded(history))
 
     async def seed_from_series(self, unique_id: str, source: str) -> Seeded:
         """Begin a series anew as a copy of another.
@@ -283,8 +319,12 @@ class ForecastService:
         ]
         return SeriesPage(found, page.ids[-1] if page.more else None)
 
+    async def put(self, ids: list[str], records: Records) -> None:
+        """Put records in the place of whatever series there are of these names."""
+        await self.store.update(ids, lambda _: (records, None))
+
     async def _put(self, unique_id: str, records: Records) -> Seeded:
-        await self.store.update([unique_id], lambda _: (records, None))
+        await self.put([unique_id], records)
         return Seeded(
             unique_id=unique_id,
             step=int(records["step"][0]),
@@ -298,13 +338,25 @@ class ForecastService:
             raise SeriesNotFoundError(unique_id)
         return records
 
-    def _seeded(self, history: History) -> Records:
+    def checked(self, history: History) -> History:
+        """Return a history with its gaps filled, if they are to be.
+
+        Raises:
+            TimeError: If its times are not in order.
+            SeriesNotWarmError: If a value is missing before there is a forecast.
+            InvalidRequestError: If a value is too large.
+        """
         y, ds = fit_to_freq(
-            history.y, history.ds, history.clock, freq=self._freq, on_gap=self._on_gap
+            history.y, history.ds, history.clock, freq=self.freq, on_gap=self._on_gap
         )
-        if history.clock is Clock.NONE:
-            return self._forecaster.seed([y])
-        return self._forecaster.seed([y], [ds], history.clock)
+        self._forecaster.check_history(y)
+        return History(y, ds, history.clock)
+
+    async def _seeded(self, history: History) -> Records:
+        history = self.checked(history)
+        times = None if history.clock is Clock.NONE else [history.ds]
+        seed = partial(self._forecaster.seed, [history.y], times, history.clock)
+        return await asyncio.to_thread(seed) if len(history.y) > _LONG else seed()
 
     def _status(self, unique_id: str, records: Records) -> SeriesStatus:
         return SeriesStatus(
@@ -316,9 +368,7 @@ class ForecastService:
             scores=RunningScores.of(records[0]),
         )
 
-    def _observed(
-        self, unique_id: str, records: Records, status: Literal["applied", "duplicate"]
-    ) -> Observed:
+    def _observed(self, unique_id: str, records: Records, status: Status) -> Observed:
         error = float(records["error"][0])
         return Observed(
             unique_id=unique_id,
@@ -329,41 +379,39 @@ class ForecastService:
             next=self._next(records),
         )
 
-    def _forecasted(self, unique_id: str | None, records: Records, ask: Ask) -> Forecasted:
-        forecasts = self._forecasts(records, ask)
+    async def _forecasted(self, unique_id: str | None, records: Records, ask: Ask) -> Forecasted:
+        if ask.h > _LONG:
+            forecasts = await asyncio.to_thread(self._forecasts, records, ask)
+        else:
+            forecasts = self._forecasts(records, ask)
         return Forecasted(unique_id, int(records["step"][0]), self.model.name, forecasts)
 
     def _next(self, records: Records) -> ForecastStep | None:
         """Return the forecast that stands, if the series is warm."""
         if records["step"][0] < self._forecaster.context:
             return None
-        return self._forecasts(records, Ask())[0]
+        return self._forecasts(records, _NEXT)[0]
 
     def _forecasts(self, records: Records, ask: Ask) -> list[ForecastStep]:
-        bounds = [bound for percent in ask.level for bound in interval_levels(percent)]
-        levels = [*bounds, *ask.quantiles]
-        forecast = self._forecaster.forecast(records, ask.h, levels)
+        forecast = self._forecaster.forecast(records, ask.h, ask.levels)
         step, last = int(records["step"][0]), records["ds"]
-        clock = Clock(int(records["clock"][0]))
+        clock = int(records["clock"][0])
+        freq = self.freq if self.freq is not None and clock == self.freq.clock else None
+        intervals, quantiles = ask.names
         forecasts = []
         for t in range(ask.h):
+            ds = None if freq is None else format_ds(int(freq.advance(last, t + 1)[0]), clock)
             values = forecast.quantiles[0, t].tolist()
-            ds = None
-            if self._freq is not None and clock == self._freq.clock:
-                ds = format_ds(int(self._freq.advance(last, t + 1)[0]), clock)
             forecasts.append(
                 ForecastStep(
                     step=step + t + 1,
                     ds=ds,
                     mean=float(forecast.mean[0, t]),
                     intervals={
-                        _name(percent): (values[2 * number], values[2 * number + 1])
-                        for number, percent in enumerate(ask.level)
+                        name: (values[2 * number], values[2 * number + 1])
+                        for number, name in enumerate(intervals)
                     },
-                    quantiles={
-                        _name(level): value
-                        for level, value in zip(ask.quantiles, values[len(bounds) :], strict=True)
-                    },
+                    quantiles=dict(zip(quantiles, values[2 * len(intervals) :], strict=True)),
                 )
             )
         return forecasts

@@ -26,6 +26,7 @@ class Settings(BaseSettings):
             `empty`: every series starts with its first observation.
         max_horizon: The most steps ahead one forecast may ask for.
         max_history: The most observations one seed or inline forecast may bring.
+        max_rows: The most rows of one batch call, or of its answer.
         max_body_bytes: The largest request body.
     """
 
@@ -41,7 +42,8 @@ class Settings(BaseSettings):
     start: Literal["training", "empty"] = "training"
     max_horizon: int = Field(default=1000, ge=1)
     max_history: int = Field(default=100_000, ge=1)
-    max_body_bytes: int = Field(default=8_000_000, ge=1)
+    max_rows: int = Field(default=100_000, ge=1)
+    max_body_bytes: int = Field(default=16_000_000, ge=1)
 
 
 def read_settings(flags: dict[str, Any]) -> Settings:

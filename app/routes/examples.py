@@ -82,10 +82,10 @@ def responses(
         )
     )
     if has_body:
-        detail = "There was an error parsing the body"
-        documents.append(document(400, "Bad Request", detail))
-        detail = "the body may have at most 8000000 bytes; split the call"
+        detail = "the body may have at most 16000000 bytes; split the call"
         documents.append(document(413, TOO_LARGE, detail))
+        detail = "send JSON, with the header content-type: application/json"
+        documents.append(document(415, "Unsupported Media Type", detail))
     entries: Responses = {}
     if example is not None:
         entries[200] = {"content": {"application/json": {"example": example}}}

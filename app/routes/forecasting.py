@@ -28,7 +28,7 @@ router = APIRouter(tags=["forecasting"])
         examples.UNKNOWN_MODEL,
     ),
 )
-async def observe(body: ObserveRequest, services: ServicesDep) -> Observed:
+async def observe(body: ObserveRequest, services: ServicesDep, _: SettingsDep) -> Observed:
     """Take one actual and answer with the forecast of the next.
 
     A series begins with its first observation. The same `unique_id`, `ds` and `y` again changes
@@ -58,7 +58,7 @@ async def forecast(
     service, ask = services.get(body.model), body.ask(settings.max_horizon)
     if body.unique_id is not None:
         return await service.forecast(body.unique_id, ask)
-    return service.forecast_history(body.history(settings.max_history), ask)
+    return await service.forecast_history(body.history(settings.max_history), ask)
 
 
 @router.post(
@@ -90,7 +90,7 @@ async def seed_state(body: SeedRequest, services: ServicesDep, settings: Setting
     "/reset-state",
     responses=responses({"reset": 1}, examples.UNKNOWN_SERIES, examples.UNKNOWN_MODEL),
 )
-async def reset_state(body: ResetRequest, services: ServicesDep) -> Reset:
+async def reset_state(body: ResetRequest, services: ServicesDep, _: SettingsDep) -> Reset:
     """Zero the recurrent state of one series, or of all of a model's.
 
     Their last values stay, so the next forecast is there at once.

@@ -26,7 +26,7 @@ _STATUS = {
 @router.get(
     "/series",
     responses=responses(
-        {"series": [_STATUS], "after": None}, examples.UNKNOWN_MODEL, has_body=False
+        {"series": [_STATUS], "after": "shampoo"}, examples.UNKNOWN_MODEL, has_body=False
     ),
 )
 async def list_series(

@@ -1,0 +1,263 @@
+"""The commands, run as a shell runs them."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.app.running import ROOT, Process, serving, stepcast
+from tests.forecaster.fakes import write_model
+
+COMMANDS = ("train", "backtest", "serve", "walk", "inspect")
+SHAMPOO = "examples/shampoo.csv"
+NOBODY = "http://127.0.0.1:1"
+
+# Two ways to the same scores may differ by this much.
+TOLERANCE = 1e-6
+
+# Persistence over the last twelve months, as published.
+PERSISTENCE_RMSE = 136.761
+
+
+def printed(*arguments: str) -> Any:
+    """Return the JSON that a command prints, and nothing else."""
+    ended = stepcast(*arguments, "--json")
+    assert (ended.returncode, ended.stderr) == (0, "")
+    return json.loads(ended.stdout)
+
+
+def numbers(scores: dict[str, Any]) -> dict[str, float]:
+    """Return scores flat, as `approx` compares them."""
+    flat: dict[str, float] = {}
+    for name, value in scores.items():
+        if isinstance(value, dict):
+            flat |= {f"{name}.{inner}": number for inner, number in numbers(value).items()}
+        else:
+            flat[name] = value
+    return flat
+
+
+def listed(process: Process) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = httpx.get(f"{process.url}/series").json()["series"]
+    return found
+
+
+@pytest.fixture(scope="module")
+def process() -> Iterator[Process]:
+    with serving() as process:
+        yield process
+
+
+@pytest.fixture(scope="module")
+def tested() -> dict[str, Any]:
+    """The scores of a backtest over the last twelve months."""
+    scores: dict[str, Any] = printed("backtest", SHAMPOO, "--model", "shampoo", "--test", "12")
+    return scores
+
+
+# Help and refusals
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_command_explains_itself_with_an_example(command: str) -> None:
+    ended = stepcast(command, "--help")
+
+    assert ended.returncode == 0
+    assert f"Example: stepcast {command} " in " ".join(ended.stdout.split())
+
+
+def test_all_commands_are_listed() -> None:
+    ended = stepcast("--help")
+
+    assert tuple(re.findall(r"^│ ([a-z]+)  ", ended.stdout, re.MULTILINE)) == COMMANDS
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (("inspect", "nope"), "models/nope/manifest.json: expected a readable file, found .+"),
+        (("backtest", "nope.csv", "--model", "shampoo"), "nope.csv: cannot be read: .+"),
+        (("backtest", SHAMPOO, "--model", "nope"), "models/nope/manifest.json: expected .+"),
+        (("walk", "nope.csv"), "nope.csv: cannot be read: .+"),
+        (("walk", SHAMPOO, "--url", NOBODY), f"no answer from {NOBODY} .+ running\\?"),
+        # With nothing to ask before the seed, the clean-up failed too and hid the reason.
+        (("walk", SHAMPOO, "--url", NOBODY, "--season", "1"), f"no answer from {NOBODY} .+"),
+        (("walk", SHAMPOO, "--url", "nowhere"), "no answer from nowhere.+"),
+        (("walk", SHAMPOO, "--url", "http://[::1"), "'http://\\[::1' is no URL: .+"),
+        # What is in brackets was once taken for markup.
+        (("inspect", "[/x]"), "models/\\[/x\\]/manifest.json: .+"),
+        (("backtest", "a[bold].csv", "--model", "shampoo"), "a\\[bold\\].csv: .+"),
+    ],
+)
+def test_a_refusal_is_one_line(arguments: tuple[str, ...], reason: str) -> None:
+    ended = stepcast(*arguments)
+
+    assert ended.returncode == 1
+    assert ended.stdout == ""
+    assert re.fullmatch(rf"error: {reason}\n", ended.stderr), ended.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments", [(), ("nope",), ("inspect",), ("serve", "--port", "http"), ("backtest", SHAMPOO)]
+)
+def test_a_call_that_is_none_is_told_the_usage(arguments: tuple[str, ...]) -> None:
+    ended = stepcast(*arguments)
+
+    assert ended.returncode == 2
+    assert "Usage: " in ended.stdout + ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_what_the_service_refuses_is_told_with_its_reason(process: Process) -> None:
+    ended = stepcast("walk", SHAMPOO, "--url", process.url, "--model", "nope")
+
+    assert ended.returncode == 1
+    assert ended.stderr == ("error: POST /seed-state: 404 no model 'nope'; loaded: shampoo\n")
+
+
+# Settings
+
+
+def test_flags_go_before_the_environment(tmp_path: Path) -> None:
+    write_model(tmp_path / "sales")
+    variables = {"STEPCAST_MODELS": str(tmp_path)}
+
+    from_variable = stepcast("inspect", "sales", "--json", variables=variables)
+    from_flag = stepcast("inspect", "shampoo", "--json", "--models", "models", variables=variables)
+
+    assert json.loads(from_variable.stdout)["name"] == "sales"
+    assert json.loads(from_flag.stdout)["name"] == "shampoo"
+
+
+def test_flags_of_serve_go_before_the_environment(tmp_path: Path) -> None:
+    write_model(tmp_path / "sales")
+    variables = {"STEPCAST_MODELS": "nowhere", "STEPCAST_PORT": "1", "STEPCAST_START": "empty"}
+
+    with serving("--models", str(tmp_path), variables=variables) as process:
+        models = httpx.get(f"{process.url}/models").json()
+
+    assert models["default"] == "sales"
+
+
+# Inspect
+
+
+def test_inspect_prints_the_manifest() -> None:
+    manifest = printed("inspect", "shampoo")
+
+    assert manifest == json.loads((ROOT / "models/shampoo/manifest.json").read_text())
+
+
+def test_inspect_is_read_by_people_too() -> None:
+    ended = stepcast("inspect", "shampoo")
+
+    assert ended.returncode == 0
+    for shown in ("LSTM [1]", "2 observations before the first forecast", "persistence"):
+        assert shown in ended.stdout
+    assert ended.stdout.endswith("Every checksum holds, and the golden trace replays.\n")
+
+
+def test_inspect_shows_what_scores_there_are(tmp_path: Path) -> None:
+    """A manifest may say less than `stepcast train` writes; that once ended in a traceback."""
+    write_model(tmp_path / "imported")
+
+    ended = stepcast("inspect", "imported", "--models", str(tmp_path))
+
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert "1.5000" in ended.stdout
+
+
+# Backtest and walk
+
+
+def test_a_backtest_reports_the_model_beside_its_baselines(tested: dict[str, Any]) -> None:
+    assert list(tested) == ["model", "persistence", "seasonal_naive"]
+    assert list(tested["model"]) == ["rmse", "mae", "mase", "smape", "coverage"]
+    assert list(tested["persistence"]) == ["rmse", "mae", "mase", "smape"]
+    assert list(tested["model"]["coverage"]) == ["80", "95"]
+    assert tested["persistence"]["rmse"] == pytest.approx(PERSISTENCE_RMSE, abs=5e-4)
+    assert tested["model"]["rmse"] < tested["persistence"]["rmse"]
+
+
+def test_a_backtest_finds_the_scores_that_training_wrote(tested: dict[str, Any]) -> None:
+    written = json.loads((ROOT / "models/shampoo/manifest.json").read_text())["scores"]
+
+    scores = {method: written[method] for method in tested}
+    assert numbers(tested) == pytest.approx(numbers(scores), abs=TOLERANCE)
+
+
+def test_a_backtest_is_read_by_people_too() -> None:
+    ended = stepcast("backtest", SHAMPOO, "--model", "shampoo")
+
+    assert ended.returncode == 0
+    assert "shampoo over the last 3 observations" in ended.stdout
+    assert "persistence" in ended.stdout
+    assert "80%: " in ended.stdout
+
+
+def test_a_walk_through_the_service_scores_as_a_backtest(
+    process: Process, tested: dict[str, Any]
+) -> None:
+    walked = printed("walk", SHAMPOO, "--test", "12", "--url", process.url)
+
+    assert numbers(walked) == pytest.approx(numbers(tested), abs=TOLERANCE)
+
+
+@pytest.mark.slow
+def test_a_walk_through_keras_scores_as_a_backtest_by_keras() -> None:
+    flags = ("--engine", "keras")
+    tested = printed("backtest", SHAMPOO, "--model", "shampoo", "--test", "12", *flags)
+
+    with serving(*flags) as process:
+        walked = printed("walk", SHAMPOO, "--test", "12", "--url", process.url)
+
+    assert numbers(walked) == pytest.approx(numbers(tested), abs=TOLERANCE)
+
+
+def test_a_walk_prints_expected_and_predicted(process: Process) -> None:
+    ended = stepcast("walk", SHAMPOO, "--test", "2", "--url", process.url)
+
+    lines = ended.stdout.splitlines()
+    number = r"[\d,]+\.\d{4}"
+    for line, month, y in zip(lines, ("11", "12"), ("581.3000", "646.9000"), strict=False):
+        assert re.fullmatch(
+            rf"shampoo 1903-{month}-01T00:00:00Z: expected {y}, predicted {number}", line
+        )
+
+
+def test_a_walk_leaves_the_service_as_it_was(process: Process) -> None:
+    before = listed(process)
+
+    printed("walk", SHAMPOO, "--test", "12", "--url", process.url)
+
+    assert before
+    assert listed(process) == before
+
+
+def test_a_walk_cleans_up_after_series_of_any_name(process: Process, tmp_path: Path) -> None:
+    """A name with a question mark was once cut there, and another series deleted."""
+    names = ["a?b", "a/b", "100%", "[/]", "a#b", "ä"]
+    rows = [f"{name},2024-{month:02}-01,{month}" for name in names for month in range(1, 7)]
+    file = tmp_path / "names.csv"
+    file.write_text("\n".join(["unique_id,ds,y", *rows]))
+    body = {"unique_id": "walk:a", "y": 1.0}
+    httpx.post(f"{process.url}/observe", json=body).raise_for_status()
+    before = listed(process)
+
+    ended = stepcast("walk", str(file), "--test", "2", "--url", process.url)
+
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert listed(process) == before
+
+
+def test_a_walk_may_keep_its_series_at_their_end() -> None:
+    with serving() as process:
+        printed("walk", SHAMPOO, "--test", "12", "--url", process.url, "--keep")
+
+        (kept,) = listed(process)
+        assert (kept["unique_id"], kept["step"]) == ("shampoo", 36)
+        assert kept["ds"] == "1903-12-01T00:00:00Z"
