@@ -6,46 +6,22 @@ series are taken in order. Work is done in blocks, between which other callers h
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from app.errors import slug
+from app.intake import BLOCK, Rows
 from app.service import Ask, ForecastService, History
-from forecaster.calendar import Clock, Times, format_times
-from forecaster.cursor import comes_next
+from forecaster.calendar import Clock, format_times
 from forecaster.errors import ForecastError, SeriesNotFoundError, SeriesNotWarmError
-from forecaster.forecaster import LARGEST_VALUE, Forecaster
+from forecaster.forecaster import Forecaster
 
 Records = NDArray[np.void]
 Columns = dict[str, list[Any]]
 
-# Series taken at once: a few milliseconds of work.
-_BLOCK = 2048
-
 NOT_VALID = "not-valid"
-
-
-@dataclass(frozen=True)
-class Rows:
-    """Observations of any series.
-
-    Args:
-        ids: The series of each row.
-        y: The values, NaN where one is missing.
-        ds: Their times; zero without a clock.
-        clocks: What each `ds` counts.
-        faults: What is wrong with a row, by its number; such a row is not taken.
-    """
-
-    ids: list[str]
-    y: NDArray[np.float64]
-    ds: Times
-    clocks: NDArray[np.uint8]
-    faults: dict[int, str]
 
 
 class _Answer:
@@ -105,52 +81,15 @@ async def observe(service: ForecastService, rows: Rows, ask: Ask) -> Columns:
     answer = _Answer(rows.ids, ask)
     for row, fault in rows.faults.items():
         answer.refuse(row, NOT_VALID, fault)
-    for block in _blocks(rows.ids, rows.faults):
-
-        def change(
-            records: Records, block: NDArray[np.intp] = block
-        ) -> tuple[Records, tuple[Records, dict[int, str | ForecastError]]]:
-            new, outcomes = _observe_block(service, records, rows, block)
-            return new, (new, outcomes)
-
-        ids = [rows.ids[row] for row in block.tolist()]
-        records, outcomes = await service.store.update(ids, change)
-        answer.take(block, records, service.model.forecaster)
-        for row, outcome in outcomes.items():
-            if isinstance(outcome, str):
-                answer.status[row] = outcome
-            else:
+    async for taken in service.intake.take(rows):
+        answer.take(taken.rows, taken.records, service.model.forecaster)
+        for row, outcome in taken.outcomes.items():
+            if isinstance(outcome, ForecastError):
                 answer.refuse(row, slug(outcome), str(outcome))
+            else:
+                answer.status[row] = outcome
         await asyncio.sleep(0)
     return answer.columns(with_error=True)
-
-
-def _observe_block(
-    service: ForecastService, records: Records, rows: Rows, block: NDArray[np.intp]
-) -> tuple[Records, dict[int, str | ForecastError]]:
-    """Return new records and what became of the rows that did not plainly come next.
-
-    Most rows do, and are stepped together. The others are asked one by one: they may be duplicates,
-    gaps, or refused.
-    """
-    forecaster = service.model.forecaster
-    y, ds, clocks = rows.y[block], rows.ds[block], rows.clocks[block]
-    plain = comes_next(records, ds, clocks, freq=service.freq)
-    plain &= np.where(np.isnan(y), records["step"] >= forecaster.context, np.abs(y) < LARGEST_VALUE)
-    if plain.all():
-        return forecaster.observe(records, y, ds, clocks), {}
-    new = records.copy()
-    new[plain] = forecaster.observe(records[plain], y[plain], ds[plain], clocks[plain])
-    outcomes: dict[int, str | ForecastError] = {}
-    for at in np.flatnonzero(~plain).tolist():
-        row = int(block[at])
-        try:
-            new[at : at + 1], outcomes[row] = service.take(
-                records[at : at + 1], float(y[at]), int(ds[at]), Clock(int(clocks[at]))
-            )
-        except ForecastError as error:
-            outcomes[row] = error
-    return new, outcomes
 
 
 async def forecast(service: ForecastService, ids: list[str], ask: Ask) -> Columns:
@@ -162,8 +101,8 @@ async def forecast(service: ForecastService, ids: list[str], ask: Ask) -> Column
     step, ds = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
     clocks = np.zeros(shape, np.uint8)
     status, detail = np.full(len(ids), "ok", object), np.full(len(ids), None, object)
-    for start in range(0, len(ids), _BLOCK):
-        block = slice(start, start + _BLOCK)
+    for start in range(0, len(ids), BLOCK):
+        block = slice(start, start + BLOCK)
         records = await service.store.read(ids[block])
         steps = records["step"]
         for at in np.flatnonzero(steps < forecaster.context).tolist():
@@ -234,9 +173,9 @@ async def seed(service: ForecastService, rows: Rows, ask: Ask) -> Columns:
             None if clock is Clock.NONE else [histories[number].ds for number in numbers],
             clock,
         )
-        for start in range(0, len(numbers), _BLOCK):
-            block = np.array(numbers[start : start + _BLOCK], np.intp)
-            seeded = records[start : start + _BLOCK]
+        for start in range(0, len(numbers), BLOCK):
+            block = np.array(numbers[start : start + BLOCK], np.intp)
+            seeded = records[start : start + BLOCK]
             await service.put([ids[number] for number in block.tolist()], seeded)
             answer.take(block, seeded, service.model.forecaster)
             await asyncio.sleep(0)
@@ -247,23 +186,3 @@ def _unready(unique_id: str, step: int, context: int) -> ForecastError:
     if step == 0:
         return SeriesNotFoundError(unique_id)
     return SeriesNotWarmError(step=step, missing=context - step)
-
-
-def _blocks(ids: list[str], faults: dict[int, str]) -> Iterator[NDArray[np.intp]]:
-    """Yield the numbers of the rows that may be taken, in blocks in which no series is twice.
-
-    The first rows of all series come before their second rows, and so on.
-    """
-    occurrence = np.zeros(len(ids), np.int64)
-    if len(set(ids)) < len(ids):
-        seen: dict[str, int] = {}
-        for row, unique_id in enumerate(ids):
-            occurrence[row] = seen.get(unique_id, 0)
-            seen[unique_id] = int(occurrence[row]) + 1
-    takable = np.ones(len(ids), np.bool_)
-    takable[list(faults)] = False
-    rows = np.argsort(occurrence, kind="stable")
-    rows = rows[takable[rows]]
-    for one in np.split(rows, np.flatnonzero(np.diff(occurrence[rows])) + 1):
-        for start in range(0, len(one), _BLOCK):
-            yield one[start : start + _BLOCK]

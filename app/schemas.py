@@ -22,7 +22,7 @@ from pydantic import (
     model_validator,
 )
 
-from app.batch import Rows
+from app.intake import ANY_STEP, Rows
 from app.service import Ask, History
 from forecaster.calendar import Clock, encode_time
 from forecaster.errors import InvalidRequestError
@@ -287,6 +287,7 @@ class RowsBody(BatchBody):
             y=np.array(self.y, np.float64),
             ds=np.array([ds for ds, _ in pairs] if pairs else np.zeros(count), np.int64),
             clocks=np.array([clock for _, clock in pairs] if pairs else np.zeros(count), np.uint8),
+            expected_steps=np.full(count, ANY_STEP),
             faults=self._faults,
         )
 

@@ -1,23 +1,23 @@
 """The forecasting service, free of HTTP: it joins a model's forecaster and a store."""
 
 import asyncio
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from app.intake import ANY_STEP, Intake, Rows, Status, Taken
 from app.store.protocol import SeriesStore
-from forecaster.calendar import Clock, Freq, format_ds
-from forecaster.cursor import OnGap, fit_to_freq, place
-from forecaster.errors import InvalidRequestError, SeriesNotFoundError
+from forecaster.calendar import Clock, Freq, format_ds, format_times
+from forecaster.cursor import OnGap, fit_to_freq
+from forecaster.errors import ForecastError, InvalidRequestError, SeriesNotFoundError
 from forecaster.head import interval_levels
 from forecaster.model import Model
 from forecaster.scores import LEVELS, RunningScores
 
 Records = NDArray[np.void]
-Status = Literal["applied", "duplicate"]
 Times = NDArray[np.int64]
 
 
@@ -139,6 +139,9 @@ class Ask:
         return bounds + [f"q_{name}" for name in quantiles]
 
 
+# An observation that waits for its turn: what `ForecastService.observe` was given, and its answer.
+_Waiting = tuple[str, float, int, Clock, int, asyncio.Future[Observed]]
+
 # What an observation is answered with.
 _NEXT = Ask()
 
@@ -160,7 +163,9 @@ class ForecastService:
         self.store = store
         self._forecaster = model.forecaster
         self.freq = Freq.parse(model.manifest.freq) if model.manifest.freq else None
+        self.intake = Intake(model.forecaster, store, freq=self.freq, on_gap=on_gap)
         self._on_gap = on_gap
+        self._waiting: list[_Waiting] = []
 
     async def start_from_training(self) -> None:
         """Take the series that the model was trained on to where training ended.
@@ -178,6 +183,8 @@ class ForecastService:
     ) -> Observed:
         """Take one observation; the same one again changes nothing.
 
+        Observations that arrive together are stepped together.
+
         Args:
             unique_id: The series; a new one begins with this observation.
             y: The value, NaN if it is missing.
@@ -191,34 +198,37 @@ class ForecastService:
             SeriesNotWarmError: If a value is missing before there is a forecast.
             InvalidRequestError: If the value is too large.
         """
+        waiting: asyncio.Future[Observed] = asyncio.get_running_loop().create_future()
+        expected = ANY_STEP if expected_step is None else expected_step
+        self._waiting.append((unique_id, y, ds, clock, expected, waiting))
+        if len(self._waiting) == 1:
+            self._taking = asyncio.create_task(self._take_waiting())
+        return await waiting
 
-        def change(records: Records) -> tuple[Records, Observed]:
-            records, status = self.take(records, y, ds, clock, expected_step)
-            return records, self._observed(unique_id, records, status)
-
-        return await self.store.update([unique_id], change)
-
-    def take(
-        self, records: Records, y: float, ds: int, clock: Clock, expected_step: int | None = None
-    ) -> tuple[Records, Status]:
-        """Return one series' record after an observation, and what became of it.
-
-        Args and errors are those of `observe`; `records` has shape `(1,)`.
-        """
-        missing = place(
-            records[0],
-            y,
-            ds,
-            clock,
-            freq=self.freq,
-            on_gap=self._on_gap,
-            expected_step=expected_step,
+    async def _take_waiting(self) -> None:
+        """Take all observations that came in one turn of the event loop, in one step."""
+        waiting, self._waiting = self._waiting, []
+        ids, y, ds, clocks, expected, futures = zip(*waiting, strict=True)
+        rows = Rows(
+            ids=list(ids),
+            y=np.array(y),
+            ds=np.array(ds, np.int64),
+            clocks=np.array(clocks, np.uint8),
+            expected_steps=np.array(expected, np.int64),
         )
-        if missing is None:
-            return records, "duplicate"
-        for _ in range(missing):
-            records = self._forecaster.observe(records, np.array([np.nan]))
-        return self._forecaster.observe(records, np.array([y]), np.array([ds]), clock), "applied"
+        try:
+            async for taken in self.intake.take(rows):
+                for row, answer in self._answers(rows.ids, taken):
+                    if futures[row].done():  # its caller has gone
+                        continue
+                    if isinstance(answer, ForecastError):
+                        futures[row].set_exception(answer)
+                    else:
+                        futures[row].set_result(answer)
+        except Exception as error:
+            for future in futures:
+                if not future.done():
+                    future.set_exception(error)
 
     async def forecast(self, unique_id: str, ask: Ask) -> Forecasted:
         """Return the forecasts of a series. A pure read.
@@ -368,53 +378,75 @@ class ForecastService:
             scores=RunningScores.of(records[0]),
         )
 
-    def _observed(self, unique_id: str, records: Records, status: Status) -> Observed:
-        error = float(records["error"][0])
-        return Observed(
-            unique_id=unique_id,
-            step=int(records["step"][0]),
-            ds=_last_ds(records[0]),
-            status=status,
-            error=None if np.isnan(error) else error,
-            next=self._next(records),
-        )
+    def _answers(
+        self, ids: list[str], taken: Taken
+    ) -> Iterator[tuple[int, Observed | ForecastError]]:
+        """Yield the answer to each row that was taken, with its number."""
+        records = taken.records
+        steps, times = records["step"].tolist(), format_times(records["ds"], records["clock"])
+        warm = records["step"] >= self._forecaster.context
+        following = iter(self._forecasts(records if warm.all() else records[warm], _NEXT))
+        for at, row in enumerate(taken.rows.tolist()):
+            next_ = next(following)[0] if warm[at] else None
+            outcome = taken.outcomes.get(row, "applied")
+            if isinstance(outcome, ForecastError):
+                yield row, outcome
+                continue
+            error = float(records["error"][at])
+            yield (
+                row,
+                Observed(
+                    unique_id=ids[row],
+                    step=steps[at],
+                    ds=times[at],
+                    status=outcome,
+                    error=None if np.isnan(error) else error,
+                    next=next_,
+                ),
+            )
 
     async def _forecasted(self, unique_id: str | None, records: Records, ask: Ask) -> Forecasted:
         if ask.h > _LONG:
-            forecasts = await asyncio.to_thread(self._forecasts, records, ask)
+            (forecasts,) = await asyncio.to_thread(self._forecasts, records, ask)
         else:
-            forecasts = self._forecasts(records, ask)
+            (forecasts,) = self._forecasts(records, ask)
         return Forecasted(unique_id, int(records["step"][0]), self.model.name, forecasts)
 
     def _next(self, records: Records) -> ForecastStep | None:
-        """Return the forecast that stands, if the series is warm."""
+        """Return the forecast that stands for one series, if it is warm."""
         if records["step"][0] < self._forecaster.context:
             return None
-        return self._forecasts(records, _NEXT)[0]
+        return self._forecasts(records, _NEXT)[0][0]
 
-    def _forecasts(self, records: Records, ask: Ask) -> list[ForecastStep]:
+    def _forecasts(self, records: Records, ask: Ask) -> list[list[ForecastStep]]:
+        """Return the forecasts of each series, a list of `ask.h` steps."""
         forecast = self._forecaster.forecast(records, ask.h, ask.levels)
-        step, last = int(records["step"][0]), records["ds"]
-        clock = int(records["clock"][0])
-        freq = self.freq if self.freq is not None and clock == self.freq.clock else None
-        intervals, quantiles = ask.names
-        forecasts = []
-        for t in range(ask.h):
-            ds = None if freq is None else format_ds(int(freq.advance(last, t + 1)[0]), clock)
-            values = forecast.quantiles[0, t].tolist()
-            forecasts.append(
+        means, quantiles = forecast.mean.tolist(), forecast.quantiles.tolist()
+        times = [self._times_ahead(records, t + 1) for t in range(ask.h)]
+        intervals, names = ask.names
+        return [
+            [
                 ForecastStep(
                     step=step + t + 1,
-                    ds=ds,
-                    mean=float(forecast.mean[0, t]),
+                    ds=times[t][row],
+                    mean=means[row][t],
                     intervals={
                         name: (values[2 * number], values[2 * number + 1])
                         for number, name in enumerate(intervals)
                     },
-                    quantiles=dict(zip(quantiles, values[2 * len(intervals) :], strict=True)),
+                    quantiles=dict(zip(names, values[2 * len(intervals) :], strict=True)),
                 )
-            )
-        return forecasts
+                for t, values in enumerate(quantiles[row])
+            ]
+            for row, step in enumerate(records["step"].tolist())
+        ]
+
+    def _times_ahead(self, records: Records, steps: int) -> Sequence[int | str | None]:
+        """Return the time of each series so many steps on, where it is known."""
+        if self.freq is None:
+            return [None] * len(records)
+        clocks = np.where(records["clock"] == self.freq.clock, records["clock"], Clock.NONE)
+        return format_times(self.freq.advance(records["ds"], steps), clocks)
 
 
 def _last_ds(record: np.void) -> int | str | None:

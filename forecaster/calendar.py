@@ -126,6 +126,8 @@ def format_ds(ds: int, clock: int) -> int | str | None:
 def format_times(ds: Times, clocks: NDArray[np.uint8]) -> list[int | str | None]:
     """Return what `format_ds` gives for each of many times."""
     shown: list[int | str | None] = [None] * len(ds)
+    if not clocks.any():
+        return shown
     for row in np.flatnonzero(clocks == Clock.INTEGER).tolist():
         shown[row] = int(ds[row])
     rows = np.flatnonzero(clocks == Clock.TIME)

@@ -14,13 +14,15 @@ from forecaster.errors import (
     ClockError,
     ConflictError,
     GapError,
+    InvalidRequestError,
     OutOfOrderError,
     StepMismatchError,
     TimeError,
 )
 
 # A gap longer than this is refused rather than filled: it is a wrong date more often than not.
-_LONGEST_FILL = 1000
+_LONGEST_FILL = 500
+_MOST_FILLED = 10_000
 
 
 class OnGap(StrEnum):
@@ -153,6 +155,10 @@ def fit_to_freq(
                 f"{shown} is not after the one before, {_cursor(before[0])}",
             )
         counts.append(0 if freq is None else _gap(before[0], int(ds[at]), freq, on_gap))
+    if sum(counts) > _MOST_FILLED:
+        raise InvalidRequestError(
+            f"ds: the history leaves out {sum(counts)} steps, at most {_MOST_FILLED} are filled"
+        )
     positions = np.repeat(gaps, counts)
     # The time of a filled step is never asked for: the one after it moves the cursor on.
     return np.insert(y, positions, np.nan), np.insert(ds, positions, ds[positions - 1])

@@ -101,25 +101,38 @@ class Forecaster:
             SeriesNotWarmError: If a value is missing before there is a forecast to stand in for it.
             InvalidRequestError: If a value is larger than `LARGEST_VALUE`.
         """
+        new = records.copy()
+        self.observe_in_place(new, y, ds, clock)
+        return new
+
+    def observe_in_place(
+        self,
+        records: Records,
+        y: Floats,
+        ds: Times | None = None,
+        clock: Clock | NDArray[np.uint8] = Clock.NONE,
+    ) -> None:
+        """Do what `observe` does to records that are the caller's own copy.
+
+        Records are left as they were if it raises what `observe` raises.
+        """
         _check_values(y)
         missing = np.isnan(y)
         warm = records["step"] >= self.context
         if (missing & ~warm).any():
             raise self._not_warm(records[missing & ~warm][0])
-        new = records.copy()
         standing = records["forecast"]
         value = np.where(missing, standing[:, 0], y)
         scored = warm & ~missing
-        new["error"] = np.where(scored, y - standing[:, 0], np.nan)
+        records["error"] = np.where(scored, y - standing[:, 0], np.nan)
         bounds = self._head.at(standing[:, 1:], self._bounds)
-        scores.observe(new, value, bounds.reshape(len(y), len(scores.LEVELS), 2), scored)
-        new["y"] = value
-        new["missing"] = missing
+        scores.observe(records, value, bounds.reshape(len(y), len(scores.LEVELS), 2), scored)
+        records["y"] = value
+        records["missing"] = missing
         if ds is not None:
-            new["ds"] = ds
-            new["clock"] = clock
-        self._advance(new, value)
-        return new
+            records["ds"] = ds
+            records["clock"] = clock
+        self._advance(records, value)
 
     def forecast(
         self, records: Records, h: int = 1, levels: Sequence[float] = (), *, seed: int = 0

@@ -87,7 +87,7 @@ class PlainTransform:
         tail[:, -1] = y
         if isinstance(self._scaler, RunningScaler):
             seen = records["step"] - self._lag  # differences before this one
-            gain = 1.0 / np.clip(seen + 1, 1, self._scaler.window)
+            gain = 1.0 / np.minimum(np.maximum(seen + 1.0, 1.0), self._scaler.window)
             old = records["rms"]
             change = np.abs(self._last_change(records))
             settled = (seen >= _SETTLED) & (old > 0)
@@ -131,9 +131,9 @@ class PlainTransform:
                 factor, offset = _minmax(scaler)
                 scaled = change * factor + offset
             else:
-                size = records["rms"][:, None]
                 # A series that never moved has no scale: its next change is none.
-                scaled = np.divide(change, size, out=np.zeros_like(change), where=size > 0)
+                size = records["rms"][:, None]
+                scaled = change / np.where(size > 0, size, np.inf)
         return np.maximum(np.minimum(scaled, _LIMIT), -_LIMIT)
 
 

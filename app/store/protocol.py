@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 Records = NDArray[np.void]
 T = TypeVar("T")
 
-# From the records of the series asked for, in that order, to new ones and whatever else came out.
+# From a copy of the records asked for, in that order, which it may change, to new ones and whatever
+# else came out.
 # A series that is not kept comes as a record of zeros, which is a new series.
 Change = Callable[[Records], tuple[Records, T]]
 
@@ -47,7 +48,8 @@ class SeriesStore(Protocol):
         """Replace the records of these series by what `change` makes of them.
 
         Args:
-            ids: The series, none twice. One that is not kept is created.
+            ids: The series, none twice. One that is not kept is created, unless its record comes
+                back at step 0.
             change: Must have no effect of its own: it may be called more than once. If it raises,
                 nothing has changed.
 

@@ -11,6 +11,7 @@ from forecaster.errors import (
     ClockError,
     ConflictError,
     GapError,
+    InvalidRequestError,
     OutOfOrderError,
     StepMismatchError,
 )
@@ -133,9 +134,17 @@ def test_a_gap_too_long_to_be_meant_is_not_filled() -> None:
     record = at_step(3, 1, Clock.INTEGER)
     counting = Freq.parse("1")
 
-    assert place(record, 1.0, 1001, Clock.INTEGER, freq=counting, on_gap=OnGap.FILL) == 999
-    with pytest.raises(GapError, match="1002 leaves out 1000 steps; the next is 2"):
-        place(record, 1.0, 1002, Clock.INTEGER, freq=counting, on_gap=OnGap.FILL)
+    assert place(record, 1.0, 501, Clock.INTEGER, freq=counting, on_gap=OnGap.FILL) == 499
+    with pytest.raises(GapError, match="502 leaves out 500 steps; the next is 2"):
+        place(record, 1.0, 502, Clock.INTEGER, freq=counting, on_gap=OnGap.FILL)
+
+
+def test_gaps_that_amplify_a_history_are_refused() -> None:
+    """A body of a thousand bytes once became 100,000 steps."""
+    ds = np.arange(60) * 400
+
+    with pytest.raises(InvalidRequestError, match="leaves out 23541 steps, at most 10000"):
+        fit_to_freq(np.ones(60), ds, Clock.INTEGER, freq=Freq.parse("1"), on_gap=OnGap.FILL)
 
 
 @pytest.mark.parametrize("on_gap", [OnGap.REJECT, OnGap.FILL])

@@ -1,0 +1,167 @@
+"""How observations are taken: in order per series, many series at once.
+
+Every observation goes this way, whether it came alone or in a batch. Most plainly come next and are
+stepped together; the others are looked at one by one, for they may be duplicates, gaps, or refused.
+"""
+
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.store.protocol import SeriesStore
+from forecaster.calendar import Clock, Freq, Times
+from forecaster.cursor import OnGap, comes_next, place
+from forecaster.errors import ForecastError
+from forecaster.forecaster import LARGEST_VALUE, Forecaster
+
+Records = NDArray[np.void]
+Indices = NDArray[np.intp]
+Status = Literal["applied", "duplicate"]
+
+# Series stepped at once: a few milliseconds, after which other callers have their turn.
+BLOCK = 2048
+
+# No step is expected.
+ANY_STEP = -1
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Observations of any series, those of one series in order.
+
+    Args:
+        ids: The series of each row.
+        y: The values, NaN where one is missing.
+        ds: Their times; zero without a clock.
+        clocks: What each `ds` counts.
+        expected_steps: The step that each series must be at, or `ANY_STEP`.
+        faults: What is wrong with a row, by its number; such a row is not taken.
+    """
+
+    ids: list[str]
+    y: NDArray[np.float64]
+    ds: Times
+    clocks: NDArray[np.uint8]
+    expected_steps: NDArray[np.int64]
+    faults: dict[int, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What became of some rows, no two of them of one series.
+
+    Args:
+        rows: Their numbers.
+        records: The records of their series after them.
+        outcomes: Those that were not simply applied, by the row's number.
+    """
+
+    rows: Indices
+    records: Records
+    outcomes: dict[int, Status | ForecastError]
+
+
+class Intake:
+    """Takes observations into a store.
+
+    Args:
+        forecaster: Steps the records.
+        store: Keeps them.
+        freq: The distance between observations, if the model knows it.
+        on_gap: What becomes of an observation that leaves steps out.
+    """
+
+    def __init__(
+        self, forecaster: Forecaster, store: SeriesStore, *, freq: Freq | None, on_gap: OnGap
+    ) -> None:
+        self._forecaster = forecaster
+        self._store = store
+        self._freq = freq
+        self._on_gap = on_gap
+
+    async def take(self, rows: Rows) -> AsyncIterator[Taken]:
+        """Take all rows that can be taken, block by block.
+
+        A row that cannot be taken changes nothing. The first rows of all series come before their
+        second rows, and so on.
+        """
+        for block in blocks(rows):
+
+            def change(records: Records, block: Indices = block) -> tuple[Records, Taken]:
+                outcomes = self._step(records, rows, block)
+                return records, Taken(block, records, outcomes)
+
+            yield await self._store.update([rows.ids[row] for row in block.tolist()], change)
+
+    def _step(
+        self, records: Records, rows: Rows, block: Indices
+    ) -> dict[int, Status | ForecastError]:
+        """Step records in place, and return what became of rows that were not simply applied."""
+        y, ds, clocks = rows.y[block], rows.ds[block], rows.clocks[block]
+        expected = rows.expected_steps[block]
+        plain = comes_next(records, ds, clocks, freq=self._freq)
+        plain &= (expected == ANY_STEP) | (expected == records["step"])
+        can_be = np.abs(y) <= LARGEST_VALUE  # which NaN is not: it needs a forecast in its place
+        if not can_be.all():
+            can_be |= np.isnan(y) & (records["step"] >= self._forecaster.context)
+        plain &= can_be
+        if plain.all():
+            self._forecaster.observe_in_place(records, y, ds, clocks)
+            return {}
+        records[plain] = self._forecaster.observe(
+            records[plain], y[plain], ds[plain], clocks[plain]
+        )
+        outcomes: dict[int, Status | ForecastError] = {}
+        for at in np.flatnonzero(~plain).tolist():
+            try:
+                records[at : at + 1], status = self._step_one(
+                    records[at : at + 1], y[at], ds[at], clocks[at], expected[at]
+                )
+            except ForecastError as error:
+                outcomes[int(block[at])] = error
+            else:
+                outcomes[int(block[at])] = status
+        return outcomes
+
+    def _step_one(
+        self, records: Records, y: np.float64, ds: np.int64, clock: np.uint8, expected: np.int64
+    ) -> tuple[Records, Status]:
+        missing = place(
+            records[0],
+            float(y),
+            int(ds),
+            Clock(int(clock)),
+            freq=self._freq,
+            on_gap=self._on_gap,
+            expected_step=None if expected == ANY_STEP else int(expected),
+        )
+        if missing is None:
+            return records, "duplicate"
+        for _ in range(missing):
+            records = self._forecaster.observe(records, np.array([np.nan]))
+        new = self._forecaster.observe(records, np.array([y]), np.array([ds]), Clock(int(clock)))
+        return new, "applied"
+
+
+def blocks(rows: Rows) -> Iterator[Indices]:
+    """Yield the numbers of the rows that may be taken, in blocks in which no series is twice."""
+    takable = np.arange(len(rows.ids))
+    if rows.faults:
+        takable = np.delete(takable, list(rows.faults))
+    rounds = [takable]
+    if len(set(rows.ids)) < len(rows.ids):
+        # Which of its series' rows each one is: the first, the second, ...
+        seen: Counter[str] = Counter()
+        turns = np.zeros(len(takable), np.int64)
+        for at, row in enumerate(takable.tolist()):
+            turns[at] = seen[rows.ids[row]]
+            seen[rows.ids[row]] += 1
+        order = np.argsort(turns, kind="stable")
+        rounds = np.split(takable[order], np.flatnonzero(np.diff(turns[order])) + 1)
+    for one in rounds:
+        for start in range(0, len(one), BLOCK):
+            yield one[start : start + BLOCK]
