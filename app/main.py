@@ -63,6 +63,7 @@ def create_app(settings: Settings, services: Services | None = None) -> FastAPI:
         version=version("stepcast"),
         lifespan=lifespan,
         redoc_url=None,
+        redirect_slashes=False,
     )
     app.add_middleware(HotCalls, handlers=CALLS, max_bytes=settings.max_body_bytes)
     for routes in (forecasting, batch, series, models, operations):

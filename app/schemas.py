@@ -56,7 +56,8 @@ UniqueId = Annotated[
     str, Field(min_length=1, max_length=256, pattern=r"^[^\x00-\x1f\x7f]+$", examples=["shampoo"])
 ]
 ModelName = Annotated[
-    str | None, Field(max_length=64, description="The model; the configured one by default.")
+    str | None,
+    Field(min_length=1, max_length=64, description="The model; the configured one by default."),
 ]
 Value = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 Ds = Annotated[

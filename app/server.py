@@ -9,6 +9,9 @@ from app.main import create_app
 from app.services import load_services
 from app.settings import Settings
 
+# How long calls in flight may take to end when the process is told to stop.
+_GRACE_SECONDS = 10
+
 
 def serve(settings: Settings) -> None:
     """Serve until the process is told to stop.
@@ -28,4 +31,5 @@ def serve(settings: Settings) -> None:
         port=settings.port,
         access_log=False,
         server_header=False,
+        timeout_graceful_shutdown=_GRACE_SECONDS,
     )

@@ -67,12 +67,13 @@ def load_services(settings: Settings) -> Services:
         ModelNotFoundError: If the default model is not among them.
         EngineUnavailableError: If the engine is not installed.
     """
-    folders = sorted(path.parent for path in settings.models.glob(f"[!.]*/{artifact.MANIFEST}"))
+    folders = sorted(path for path in settings.models.glob("[!.]*") if path.is_dir())
     if not folders:
         raise ArtifactError(settings.models, expected="a folder of model folders", found="no model")
     services = []
     for folder in folders:
         model = artifact.load(folder, settings.engine)
         store = MemoryStore(model.forecaster.dtype)
-        services.append(ForecastService(model, store, on_gap=settings.on_gap))
+        on_gap = settings.on_gap or model.manifest.on_gap
+        services.append(ForecastService(model, store, on_gap=on_gap))
     return Services(services, settings.model)

@@ -21,7 +21,8 @@ class Settings(BaseSettings):
         engine: What does the steps.
         host: Address to listen on.
         port: Port to listen on.
-        on_gap: What becomes of an observation that leaves steps out.
+        on_gap: What becomes of an observation that leaves steps out; by default what the model's
+            manifest says.
         start: `training`: a series that the model was trained on starts where training ended.
             `empty`: every series starts with its first observation.
         max_horizon: The most steps ahead one forecast may ask for.
@@ -38,7 +39,7 @@ class Settings(BaseSettings):
     engine: Engine = Engine.NUMPY
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65535)
-    on_gap: OnGap = OnGap.REJECT
+    on_gap: OnGap | None = None
     start: Literal["training", "empty"] = "training"
     max_horizon: int = Field(default=1000, ge=1)
     max_history: int = Field(default=100_000, ge=1)

@@ -89,6 +89,10 @@ class Freq:
                 dates = (months + 1).astype("datetime64[D]") - 1
         return dates.astype(np.int64) * _DAY + time_of_day
 
+    def is_on_grid(self, ds: Times) -> NDArray[np.bool_]:
+        """Say which times an observation can have: not the 15th where months start on the 1st."""
+        return self.advance(ds, 0) == ds
+
     def steps_between(self, start: int, end: int) -> int | None:
         """Return how many observations `end` is after `start`; `None` if it is between two."""
         if not self.unit or self.unit in _MICROSECONDS:

@@ -86,7 +86,12 @@ def place(
         raise _time_error(ConflictError, record, "this time was observed with another value")
     if expected_step is not None and expected_step != step:
         raise StepMismatchError(expected=expected_step, step=step)
-    if not step or clock == Clock.NONE:
+    if clock == Clock.NONE:
+        return 0
+    if not step:
+        if freq is not None and not freq.is_on_grid(np.array([ds]))[0]:
+            shown = format_ds(ds, clock)
+            raise _time_error(GapError, record, f"{shown} is between two steps of the model's freq")
         return 0
     if ds < last:
         shown = format_ds(ds, clock)
@@ -107,9 +112,15 @@ def comes_next(
     is_bare = clocks == Clock.NONE
     last = records["ds"]
     follows = ds > last if freq is None else ds == freq.advance(last)
-    goes_on = (clocks == records["clock"]) & (is_bare | follows)
-    next_or_first: NDArray[np.bool_] = goes_on | (records["step"] == 0)
-    return next_or_first if freq is None else next_or_first & (is_bare | (clocks == freq.clock))
+    goes_on: NDArray[np.bool_] = (clocks == records["clock"]) & (is_bare | follows)
+    is_new = records["step"] == 0
+    if freq is None:
+        goes_on |= is_new
+        return goes_on
+    if is_new.any():
+        goes_on |= is_new & (is_bare | freq.is_on_grid(ds))
+    goes_on &= is_bare | (clocks == freq.clock)
+    return goes_on
 
 
 def fit_to_freq(
@@ -138,8 +149,7 @@ def fit_to_freq(
         GapError: If steps are left out.
     """
     before = np.zeros(1, [("step", "<i8"), ("ds", "<i8"), ("clock", "<u1")])
-    if freq is not None and clock not in (Clock.NONE, freq.clock):
-        place(before[0], float(y[0]), int(ds[0]), clock, freq=freq)
+    place(before[0], float(y[0]), int(ds[0]), clock, freq=freq)
     if clock is Clock.NONE:
         return y, ds
     follows = ds[1:] > ds[:-1] if freq is None else ds[1:] == freq.advance(ds[:-1])

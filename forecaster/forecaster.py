@@ -287,7 +287,11 @@ class Forecaster:
         standing = rolled["forecast"].reshape(count, 1 + len(draws), rolled["forecast"].shape[1])
         values = np.empty(standing.shape[:2])
         values[:, 0] = standing[:, 0, 0]
-        values[:, 1:] = self._head.draw(standing[:, 1:, 1:], draws)
+        # Draws are centred on the mean: a skewed or biased curve would have the paths drift away
+        # from it, step by step.
+        curves = standing[:, 1:, 1:]
+        off = standing[:, 1:, 0] - self._head.curve_mean(curves)
+        values[:, 1:] = self._head.draw(curves, draws) + off
         return _within(values)
 
     def _not_warm(self, record: np.void) -> SeriesNotWarmError:

@@ -4,6 +4,7 @@ This is the reference that the NumPy network is held against, and the engine `ke
 service. It is the only module of the core that knows Keras.
 """
 
+from threading import Lock
 from typing import Any
 
 import keras
@@ -71,22 +72,32 @@ class KerasNetwork:
             layer.states for layer in self.model.layers if isinstance(layer, keras.layers.LSTM)
         ]
         self._call: Any = _compiled(self.model)
+        # Seeds step in a thread of their own while observations come in.
+        self._lock = Lock()
 
     def step(self, x: Array, h: Array, c: Array) -> tuple[Array, Array, Array]:
         """Feed one input to each of K series; see `forecaster.network.Network.step`."""
         out = np.empty((len(x), self.spec.outputs), np.float32)
         h_new, c_new = np.empty_like(h), np.empty_like(c)
-        edges = np.cumsum([0, *self.spec.units])
         for row in range(len(x)):
-            for number, (hidden, cell) in enumerate(self._states):
-                units = slice(edges[number], edges[number + 1])
-                hidden.assign(h[row : row + 1, units])
-                cell.assign(c[row : row + 1, units])
-            out[row] = np.asarray(self._call(x[row : row + 1, None, :]))[0]
-            for number, (hidden, cell) in enumerate(self._states):
-                units = slice(edges[number], edges[number + 1])
-                h_new[row, units] = np.asarray(hidden)[0]
-                c_new[row, units] = np.asarray(cell)[0]
+            with self._lock:
+                out[row], h_new[row], c_new[row] = self._step_one(x[row], h[row], c[row])
+        return out, h_new, c_new
+
+    def _step_one(self, x: Array, h: Array, c: Array) -> tuple[Array, Array, Array]:
+        """Put a state in, call, and take the state out; all arrays are of one dimension."""
+        edges = np.cumsum(self.spec.units)[:-1]
+        for (hidden, cell), h_layer, c_layer in zip(
+            self._states, np.split(h, edges), np.split(c, edges), strict=True
+        ):
+            hidden.assign(h_layer[None])
+            cell.assign(c_layer[None])
+        out = np.asarray(self._call(x[None, None]))[0]
+        hiddens, cells = zip(*self._states, strict=True)
+        h_new, c_new = (
+            np.concatenate([np.asarray(state)[0] for state in states])
+            for states in (hiddens, cells)
+        )
         return out, h_new, c_new
 
 

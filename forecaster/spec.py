@@ -20,6 +20,7 @@ from pydantic import (
 )
 
 from forecaster.calendar import Freq
+from forecaster.cursor import OnGap
 from forecaster.errors import InvalidRequestError
 
 FORMAT_VERSION = 1
@@ -193,6 +194,7 @@ class Manifest(Spec):
     transform: TransformSpec
     policy: Policy
     freq: FreqText = None
+    on_gap: OnGap = OnGap.REJECT
     season: int = Field(default=1, ge=1)
     context: int = Field(ge=1)
     data: dict[str, JsonValue]

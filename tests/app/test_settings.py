@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 
 from app.settings import read_settings
-from forecaster.cursor import OnGap
 from forecaster.errors import InvalidRequestError
 from forecaster.model import Engine
 
@@ -17,7 +16,7 @@ def test_without_a_word_the_bundled_models_are_served_to_this_machine_alone() ->
     assert settings.model is None
     assert (settings.host, settings.port) == ("127.0.0.1", 8000)
     assert settings.engine is Engine.NUMPY
-    assert settings.on_gap is OnGap.REJECT
+    assert settings.on_gap is None
 
 
 def test_every_setting_is_a_variable(monkeypatch: pytest.MonkeyPatch) -> None:

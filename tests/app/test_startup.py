@@ -42,11 +42,17 @@ def test_the_only_model_is_the_default(folder: Path) -> None:
 def test_hidden_folders_and_loose_files_are_no_models(folder: Path) -> None:
     shutil.copytree(folder / "sales", folder / ".half-written")
     (folder / "README.md").write_text("models")
-    (folder / "empty").mkdir()
 
     services = load_services(Settings(models=folder))
 
     assert [one.model.name for one in services] == ["sales"]
+
+
+def test_a_folder_without_a_manifest_is_refused_rather_than_passed_over(folder: Path) -> None:
+    (folder / "half-copied").mkdir()
+
+    with pytest.raises(ArtifactError, match=r"half-copied/manifest.json: expected a readable file"):
+        load_services(Settings(models=folder))
 
 
 def test_a_default_that_is_not_there_is_refused(folder: Path) -> None:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from forecaster.calendar import Clock, Freq, encode_time
-from forecaster.cursor import OnGap, fit_to_freq, place
+from forecaster.cursor import OnGap, comes_next, fit_to_freq, place
 from forecaster.errors import (
     ClockError,
     ConflictError,
@@ -247,3 +247,33 @@ def test_a_history_that_does_not_rise_is_out_of_order(again: int) -> None:
 def test_a_history_of_the_wrong_kind_of_time_is_refused() -> None:
     with pytest.raises(ClockError, match="the model's freq needs dates and times as ds"):
         fit_to_freq(np.ones(2), np.array([1, 2]), Clock.INTEGER, freq=DAILY)
+
+
+def test_a_series_cannot_begin_between_two_steps_of_the_freq() -> None:
+    """A first observation on the 15th was once taken, and the second was refused for good."""
+    months = Freq.parse("MS")
+    new = np.zeros(1, at_step(0).dtype)[0]
+
+    with pytest.raises(GapError, match="2024-01-15T00:00:00Z is between two steps"):
+        place(new, 1.0, day(15), Clock.TIME, freq=months)
+    assert place(new, 1.0, day(1), Clock.TIME, freq=months) == 0
+
+
+@given(data=st.data(), freq=st.sampled_from([None, DAILY, Freq.parse("MS"), Freq.parse("1")]))
+def test_what_plainly_comes_next_is_what_place_takes_as_it_is(
+    data: st.DataObject, freq: Freq | None
+) -> None:
+    """The check of many rows at once must never pass what the check of one refuses."""
+    clocks = st.sampled_from(list(Clock))
+    record = at_step(
+        data.draw(st.integers(0, 2)), data.draw(st.sampled_from([0, 1, day(1)])), data.draw(clocks)
+    )
+    ds, clock = data.draw(st.sampled_from([0, 1, 2, day(1), day(2), day(15)])), data.draw(clocks)
+
+    plainly = comes_next(np.array([record]), np.array([ds]), np.array([clock], np.uint8), freq=freq)
+
+    try:
+        missing = place(record, 1.0, ds, clock, freq=freq)
+    except (ClockError, ConflictError, GapError, OutOfOrderError):
+        missing = None
+    assert bool(plainly[0]) == (missing == 0)

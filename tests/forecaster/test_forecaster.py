@@ -80,7 +80,22 @@ def test_without_a_spread_every_quantile_of_every_step_is_the_mean() -> None:
 
     forecast = forecaster.forecast(records, h=3, levels=[0.01, 0.5, 0.8])
 
-    assert forecast.quantiles.tolist() == [[[5.0] * 3, [8.0] * 3, [12.5] * 3]]
+    expected = [[[5.0] * 3, [8.0] * 3, [12.5] * 3]]
+    np.testing.assert_allclose(forecast.quantiles, expected, rtol=EXACT)
+
+
+def test_the_mean_of_many_steps_stays_inside_its_interval_however_skewed_the_curve() -> None:
+    """Paths were once drawn around the curve alone: after 60 steps the mean lay far outside."""
+    head = HeadSpec(kind="mean", quantiles=(0.1, 0.5, 0.9), offsets=(-1.0, -0.5, 6.0))
+    spec = NetworkSpec(features=1, units=(1,), outputs=1)
+    model = ModelSpec(network=spec, head=head, transform=TransformSpec(difference=1), scaler=SAME)
+    forecaster = build_forecaster(model, zeros(spec))
+    records = observed(forecaster, 7.0, 7.0)
+
+    forecast = forecaster.forecast(records, h=60, levels=[0.1, 0.9])
+
+    low, high = forecast.quantiles[0, 1:].T
+    assert ((low < forecast.mean[0, 1:]) & (forecast.mean[0, 1:] < high)).all()
 
 
 def test_intervals_of_a_random_walk_widen_with_the_root_of_the_horizon() -> None:
