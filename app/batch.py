@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.errors import slug
-from app.intake import BLOCK, Rows
-from app.service import Ask, ForecastService, History
+from app.intake import BLOCK, NO_NAME, Rows
+from app.service import Ask, ForecastService, History, in_slices, moved
 from forecaster.calendar import Clock, format_times
 from forecaster.errors import ForecastError, SeriesNotFoundError, SeriesNotWarmError
 from forecaster.forecaster import Forecaster
@@ -22,6 +22,9 @@ Records = NDArray[np.void]
 Columns = dict[str, list[Any]]
 
 NOT_VALID = "not-valid"
+
+# Histories looked at between two turns of other callers.
+_CHECKED_AT_ONCE = 128
 
 
 class _Answer:
@@ -56,11 +59,13 @@ class _Answer:
     def columns(self, *, with_error: bool) -> Columns:
         """Return them all; NaN is written as null."""
         steps = [
-            None if status == NOT_VALID else step
-            for step, status in zip(self._step.tolist(), self.status, strict=True)
+            None if status == NOT_VALID or (not step and detail) else step
+            for step, status, detail in zip(
+                self._step.tolist(), self.status, self.detail, strict=True
+            )
         ]
         found: Columns = {
-            "unique_id": self._ids,
+            "unique_id": _shown(self._ids),
             "step": steps,
             "ds": format_times(self._ds, self._clocks),
             "status": self.status,
@@ -92,7 +97,9 @@ async def observe(service: ForecastService, rows: Rows, ask: Ask) -> Columns:
     return answer.columns(with_error=True)
 
 
-async def forecast(service: ForecastService, ids: list[str], ask: Ask) -> Columns:
+async def forecast(
+    service: ForecastService, ids: list[str], faults: dict[int, str], ask: Ask
+) -> Columns:
     """Forecast `ask.h` steps of every series: `h` rows for each, in the order of `ids`."""
     forecaster, h = service.model.forecaster, ask.h
     shape = (len(ids), h)
@@ -108,12 +115,11 @@ async def forecast(service: ForecastService, ids: list[str], ask: Ask) -> Column
         for at in np.flatnonzero(steps < forecaster.context).tolist():
             error = _unready(ids[start + at], int(steps[at]), forecaster.context)
             status[start + at], detail[start + at] = slug(error), str(error)
+            if start + at in faults:
+                status[start + at], detail[start + at] = NOT_VALID, faults[start + at]
         ready = np.flatnonzero(steps >= forecaster.context)
         rows = start + ready
-        if h == 1:
-            found = forecaster.forecast(records[ready], 1, ask.levels)
-        else:  # a pure function of copies, and long
-            found = await asyncio.to_thread(forecaster.forecast, records[ready], h, ask.levels)
+        found = await in_slices(forecaster.forecasting(records[ready], h, ask.levels))
         mean[rows] = found.mean
         quantiles[:, rows] = found.quantiles.transpose(2, 0, 1)
         ahead = np.arange(1, h + 1)
@@ -126,7 +132,7 @@ async def forecast(service: ForecastService, ids: list[str], ask: Ask) -> Column
                 ds[rows, t - 1] = service.freq.advance(records["ds"][ready], t)
         await asyncio.sleep(0)
     columns: Columns = {
-        "unique_id": np.repeat(np.array(ids, object), h).tolist(),
+        "unique_id": [name for name in _shown(ids) for _ in range(h)],
         "step": [at or None for at in step.ravel().tolist()],
         "ds": format_times(ds.ravel(), clocks.ravel()),
         "status": np.repeat(status, h).tolist(),
@@ -149,6 +155,8 @@ async def seed(service: ForecastService, rows: Rows, ask: Ask) -> Columns:
     answer = _Answer(ids, ask)
     histories: dict[int, History] = {}
     for number, unique_id in enumerate(ids):
+        if number % _CHECKED_AT_ONCE == 0:
+            await asyncio.sleep(0)
         at = places[unique_id]
         fault = next((row for row in at if row in rows.faults), None)
         if fault is not None:
@@ -167,19 +175,30 @@ async def seed(service: ForecastService, rows: Rows, ask: Ask) -> Columns:
         numbers = [number for number, one in histories.items() if one.clock is clock]
         if not numbers:
             continue
-        records = await asyncio.to_thread(
-            service.model.forecaster.seed,
-            [histories[number].y for number in numbers],
-            None if clock is Clock.NONE else [histories[number].ds for number in numbers],
-            clock,
+        before = await service.store.read([ids[number] for number in numbers])
+        records = await in_slices(
+            service.model.forecaster.seeding(
+                [histories[number].y for number in numbers],
+                None if clock is Clock.NONE else [histories[number].ds for number in numbers],
+                clock,
+            )
         )
         for start in range(0, len(numbers), BLOCK):
             block = np.array(numbers[start : start + BLOCK], np.intp)
-            seeded = records[start : start + BLOCK]
-            await service.put([ids[number] for number in block.tolist()], seeded)
-            answer.take(block, seeded, service.model.forecaster)
+            part = slice(start, start + BLOCK)
+            names = [ids[number] for number in block.tolist()]
+            put = await service.put(names, records[part], before[part])
+            answer.take(block[put], records[part][put], service.model.forecaster)
+            for left in np.flatnonzero(~put).tolist():
+                refusal = moved(before[part][left : left + 1])
+                answer.refuse(int(block[left]), slug(refusal), str(refusal))
             await asyncio.sleep(0)
     return answer.columns(with_error=False)
+
+
+def _shown(ids: list[str]) -> list[str | None]:
+    """Return the names as they were sent, null for one that is none."""
+    return [None if name.startswith(NO_NAME) else name for name in ids]
 
 
 def _unready(unique_id: str, step: int, context: int) -> ForecastError:

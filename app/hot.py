@@ -9,6 +9,7 @@ The functions are those that the routers declare, so OpenAPI documents them as a
 answer the same way there; this middleware only answers first. See docs/adr/0005-hot-calls.md.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, get_type_hints
 
@@ -28,6 +29,12 @@ Handler = Callable[[Any, Services, Settings], Awaitable[Any]]
 
 # No body has a length of so many digits.
 _LONGEST_NUMBER = 16
+
+# A body that takes milliseconds to read.
+_LARGE_BYTES = 100_000
+
+# To tell of more faults would take seconds.
+_MOST_FAULTS = 1000
 
 _Call = Callable[[bytes, Any], Awaitable[bytes]]
 
@@ -73,7 +80,8 @@ class HotCalls:
             ClientDisconnect: If it does not come to its end.
         """
         declared = dict(scope["headers"])
-        if b"json" not in declared.get(b"content-type", b""):
+        kind = declared.get(b"content-type", b"").split(b";")[0].strip().lower()
+        if kind != b"application/json":
             raise HTTPException(415, "send JSON, with the header content-type: application/json")
         length = declared.get(b"content-length", b"0")
         size = int(length) if len(length) < _LONGEST_NUMBER else self._max_bytes + 1
@@ -99,11 +107,22 @@ def _call(handler: Handler) -> _Call:
         try:
             body = validate(content)
         except ValidationError as error:
-            faults = [
-                {**fault, "loc": ("body", *fault["loc"])}
-                for fault in error.errors(include_url=False)
-            ]
-            raise RequestValidationError(faults) from None
-        return write(await handler(body, state["services"], state["settings"]))
+            raise _invalid(error) from None
+        # Reading, answering and writing a large body are each a turn of the event loop.
+        if len(content) < _LARGE_BYTES:
+            return write(await handler(body, state["services"], state["settings"]))
+        await asyncio.sleep(0)
+        answer = await handler(body, state["services"], state["settings"])
+        await asyncio.sleep(0)
+        return write(answer)
 
     return call
+
+
+def _invalid(error: ValidationError) -> RequestValidationError:
+    if error.error_count() > _MOST_FAULTS:
+        message = f"the body has {error.error_count()} faults"
+        return RequestValidationError([{"loc": ("body",), "type": "missing", "msg": message}])
+    return RequestValidationError(
+        [{**one, "loc": ("body", *one["loc"])} for one in error.errors(include_url=False)]
+    )

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from app.store.protocol import SeriesStore
 from forecaster.calendar import Clock, Freq, Times
 from forecaster.cursor import OnGap, comes_next, place
-from forecaster.errors import ForecastError
-from forecaster.forecaster import LARGEST_VALUE, Forecaster
+from forecaster.errors import ForecastError, SeriesNotWarmError
+from forecaster.forecaster import LARGEST_VALUE, Forecaster, check_values
 
 Records = NDArray[np.void]
 Indices = NDArray[np.intp]
@@ -27,6 +27,9 @@ BLOCK = 2048
 
 # No step is expected.
 ANY_STEP = -1
+
+# Begins what stands for a name that was none. No name holds it.
+NO_NAME = "\0"
 
 
 @dataclass(frozen=True)
@@ -112,26 +115,34 @@ class Intake:
         if plain.all():
             self._forecaster.observe_in_place(records, y, ds, clocks)
             return {}
-        records[plain] = self._forecaster.observe(
-            records[plain], y[plain], ds[plain], clocks[plain]
-        )
         outcomes: dict[int, Status | ForecastError] = {}
+        missing = np.zeros(len(block), np.int64)  # steps to fill before a row
+        takes = plain.copy()
         for at in np.flatnonzero(~plain).tolist():
             try:
-                records[at : at + 1], status = self._step_one(
-                    records[at : at + 1], y[at], ds[at], clocks[at], expected[at]
-                )
+                fill = self._place(records[at], y[at], ds[at], clocks[at], expected[at])
             except ForecastError as error:
                 outcomes[int(block[at])] = error
-            else:
-                outcomes[int(block[at])] = status
+                continue
+            if fill is None:
+                outcomes[int(block[at])] = "duplicate"
+                continue
+            takes[at], missing[at] = True, fill
+        for number in range(int(missing.max(initial=0))):
+            rows_missing = missing > number
+            gone = np.full(int(rows_missing.sum()), np.nan)
+            records[rows_missing] = self._forecaster.observe(records[rows_missing], gone)
+        records[takes] = self._forecaster.observe(
+            records[takes], y[takes], ds[takes], clocks[takes]
+        )
         return outcomes
 
-    def _step_one(
-        self, records: Records, y: np.float64, ds: np.int64, clock: np.uint8, expected: np.int64
-    ) -> tuple[Records, Status]:
-        missing = place(
-            records[0],
+    def _place(
+        self, record: np.void, y: np.float64, ds: np.int64, clock: np.uint8, expected: np.int64
+    ) -> int | None:
+        """Return what `cursor.place` does, after checking that the value can be taken."""
+        fill = place(
+            record,
             float(y),
             int(ds),
             Clock(int(clock)),
@@ -139,12 +150,12 @@ class Intake:
             on_gap=self._on_gap,
             expected_step=None if expected == ANY_STEP else int(expected),
         )
-        if missing is None:
-            return records, "duplicate"
-        for _ in range(missing):
-            records = self._forecaster.observe(records, np.array([np.nan]))
-        new = self._forecaster.observe(records, np.array([y]), np.array([ds]), Clock(int(clock)))
-        return new, "applied"
+        if fill is not None:
+            step, context = int(record["step"]), self._forecaster.context
+            if step < context and (fill or np.isnan(y)):
+                raise SeriesNotWarmError(step=step, missing=context - step)
+            check_values(np.array([y]))
+        return fill
 
 
 def blocks(rows: Rows) -> Iterator[Indices]:

@@ -22,7 +22,7 @@ from pydantic import (
     model_validator,
 )
 
-from app.intake import ANY_STEP, Rows
+from app.intake import ANY_STEP, NO_NAME, Rows
 from app.service import Ask, History
 from forecaster.calendar import Clock, encode_time
 from forecaster.errors import InvalidRequestError
@@ -211,9 +211,14 @@ class ResetRequest(Body):
         return self
 
 
-# Past so many faulty rows the whole call is refused: it is not a table of observations.
-_MOST_FAULTY_ROWS = 1000
-_PLACEHOLDERS: dict[str | int, Any] = {"unique_id": "-", "y": None, "ds": None}
+# Past so many faults the whole call is refused: it is not a table of observations, and to tell of
+# them all would take longer than to take the rows.
+_MOST_FAULTS = 1000
+_COLUMNS: dict[str | int, tuple[type, ...]] = {
+    "unique_id": (str,),
+    "y": (float, int, type(None)),
+    "ds": (str, int, type(None)),
+}
 
 
 class BatchBody(Body):
@@ -226,14 +231,22 @@ class BatchBody(Body):
 
     _faults: dict[int, str] = PrivateAttr(default_factory=dict)
 
+    @property
+    def faults(self) -> dict[int, str]:
+        """What is wrong with a row, by its number."""
+        return self._faults
+
     @model_validator(mode="wrap")
     @classmethod
     def _set_faulty_rows_aside(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        if not isinstance(data, dict):
+            return handler(data)
+        _check_columns(data)
         try:
             return handler(data)
         except ValidationError as error:
-            if error.error_count() > _MOST_FAULTY_ROWS:
-                raise
+            if error.error_count() > _MOST_FAULTS:
+                raise ValueError(f"more than {_MOST_FAULTS} faults: nothing was taken") from None
             faults = error.errors(include_url=False)
         columns = {fault["loc"][0] for fault in faults if _is_of_a_row(fault["loc"])}
         cleaned = dict(data) | {name: list(data[name]) for name in columns}
@@ -241,10 +254,13 @@ class BatchBody(Body):
         for fault in faults:
             if _is_of_a_row(fault["loc"]):
                 name, row = fault["loc"][0], int(fault["loc"][1])
-                cleaned[name][row] = _PLACEHOLDERS[name]
+                cleaned[name][row] = "-" if name == "unique_id" else None
                 found.setdefault(row, f"{name}: {fault['msg'].removeprefix('Value error, ')}")
         body = handler(cleaned)  # what is wrong with more than a row is refused here
-        body._faults = found
+        for row, told in found.items():
+            if told.startswith("unique_id"):
+                body.unique_id[row] = f"{NO_NAME}{row}"
+        body.faults.update(found)
         return body
 
     def check_rows(self, max_rows: int) -> None:
@@ -289,7 +305,7 @@ class RowsBody(BatchBody):
             ds=np.array([ds for ds, _ in pairs] if pairs else np.zeros(count), np.int64),
             clocks=np.array([clock for _, clock in pairs] if pairs else np.zeros(count), np.uint8),
             expected_steps=np.full(count, ANY_STEP),
-            faults=self._faults,
+            faults=self.faults,
         )
 
     def ask(self) -> Ask:
@@ -301,8 +317,18 @@ class ForecastBatchRequest(BatchBody, AskBody):
     """The next steps of many series."""
 
 
+def _check_columns(data: dict[str, Any]) -> None:
+    """Refuse columns with more than a thousand items of a wrong kind, before each is looked at."""
+    for name, kinds in _COLUMNS.items():
+        column = data.get(str(name))
+        if isinstance(column, list):
+            wrong = sum(type(item) not in kinds for item in column)
+            if wrong > _MOST_FAULTS:
+                raise ValueError(f"{name}: {wrong} items are of a wrong kind: nothing was taken")
+
+
 def _is_of_a_row(location: tuple[str | int, ...]) -> bool:
-    return len(location) >= 2 and location[0] in _PLACEHOLDERS and isinstance(location[1], int)
+    return len(location) >= 2 and location[0] in _COLUMNS and isinstance(location[1], int)
 
 
 def _time(ds: int | datetime | None) -> tuple[int, Clock]:

@@ -3,21 +3,24 @@
 import asyncio
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from app.intake import ANY_STEP, Intake, Rows, Status, Taken
+from app.intake import ANY_STEP, BLOCK, Intake, Rows, Status, Taken
 from app.store.protocol import SeriesStore
 from forecaster.calendar import Clock, Freq, format_ds, format_times
 from forecaster.cursor import OnGap, fit_to_freq
-from forecaster.errors import ForecastError, InvalidRequestError, SeriesNotFoundError
+from forecaster.errors import ConflictError, ForecastError, InvalidRequestError, SeriesNotFoundError
+from forecaster.forecaster import Forecast, Work
 from forecaster.head import interval_levels
 from forecaster.model import Model
 from forecaster.scores import LEVELS, RunningScores
 
 Records = NDArray[np.void]
+T = TypeVar("T")
 Times = NDArray[np.int64]
 
 
@@ -145,9 +148,6 @@ _Waiting = tuple[str, float, int, Clock, int, asyncio.Future[Observed]]
 # What an observation is answered with.
 _NEXT = Ask()
 
-# Observations or steps ahead from which on work is done in a thread, while others are answered.
-_LONG = 16
-
 
 class ForecastService:
     """Serves the series of one model.
@@ -258,7 +258,8 @@ class ForecastService:
             SeriesNotWarmError: If a value is missing before there is a forecast.
             InvalidRequestError: If a value is too large.
         """
-        return await self._put(unique_id, await self._seeded(history))
+        before = await self.store.read([unique_id])
+        return await self._put(unique_id, await self._seeded(history), before)
 
     async def seed_from_series(self, unique_id: str, source: str) -> Seeded:
         """Begin a series anew as a copy of another.
@@ -300,7 +301,12 @@ class ForecastService:
     async def reset_all(self) -> Reset:
         """Zero the recurrent state of every series."""
         ids = await self.store.ids()
-        await self.store.update(ids, lambda records: (self._forecaster.reset(records), None))
+        for start in range(0, len(ids), BLOCK):
+            await self.store.update(
+                ids[start : start + BLOCK],
+                lambda records: (self._forecaster.reset(records), None),
+            )
+            await asyncio.sleep(0)
         return Reset(len(ids))
 
     async def delete(self, unique_id: str) -> None:
@@ -329,12 +335,35 @@ class ForecastService:
         ]
         return SeriesPage(found, page.ids[-1] if page.more else None)
 
-    async def put(self, ids: list[str], records: Records) -> None:
-        """Put records in the place of whatever series there are of these names."""
-        await self.store.update(ids, lambda _: (records, None))
+    async def put(
+        self, ids: list[str], records: Records, before: Records | None = None
+    ) -> NDArray[np.bool_]:
+        """Put records in the place of whatever series there are of these names.
 
-    async def _put(self, unique_id: str, records: Records) -> Seeded:
-        await self.put([unique_id], records)
+        Args:
+            ids: The series.
+            records: What they are to be.
+            before: What they were when the work on `records` began: a series that has moved since
+                is left as it is, for what moved it was acknowledged.
+
+        Returns:
+            Which series were put.
+        """
+
+        def change(current: Records) -> tuple[Records, NDArray[np.bool_]]:
+            if before is None:
+                return records, np.ones(len(ids), np.bool_)
+            stayed = current["step"] == before["step"]
+            stayed &= current["ds"] == before["ds"]
+            stayed &= current["y"] == before["y"]
+            return np.where(stayed, records, current), stayed
+
+        return await self.store.update(ids, change)
+
+    async def _put(self, unique_id: str, records: Records, before: Records | None = None) -> Seeded:
+        if not (await self.put([unique_id], records, before)).all():
+            assert before is not None
+            raise moved(before)
         return Seeded(
             unique_id=unique_id,
             step=int(records["step"][0]),
@@ -365,8 +394,7 @@ class ForecastService:
     async def _seeded(self, history: History) -> Records:
         history = self.checked(history)
         times = None if history.clock is Clock.NONE else [history.ds]
-        seed = partial(self._forecaster.seed, [history.y], times, history.clock)
-        return await asyncio.to_thread(seed) if len(history.y) > _LONG else seed()
+        return await in_slices(self._forecaster.seeding([history.y], times, history.clock))
 
     def _status(self, unique_id: str, records: Records) -> SeriesStatus:
         return SeriesStatus(
@@ -406,10 +434,8 @@ class ForecastService:
             )
 
     async def _forecasted(self, unique_id: str | None, records: Records, ask: Ask) -> Forecasted:
-        if ask.h > _LONG:
-            (forecasts,) = await asyncio.to_thread(self._forecasts, records, ask)
-        else:
-            (forecasts,) = self._forecasts(records, ask)
+        forecast = await in_slices(self._forecaster.forecasting(records, ask.h, ask.levels))
+        (forecasts,) = self._told(records, forecast, ask)
         return Forecasted(unique_id, int(records["step"][0]), self.model.name, forecasts)
 
     def _next(self, records: Records) -> ForecastStep | None:
@@ -420,7 +446,9 @@ class ForecastService:
 
     def _forecasts(self, records: Records, ask: Ask) -> list[list[ForecastStep]]:
         """Return the forecasts of each series, a list of `ask.h` steps."""
-        forecast = self._forecaster.forecast(records, ask.h, ask.levels)
+        return self._told(records, self._forecaster.forecast(records, ask.h, ask.levels), ask)
+
+    def _told(self, records: Records, forecast: Forecast, ask: Ask) -> list[list[ForecastStep]]:
         means, quantiles = forecast.mean.tolist(), forecast.quantiles.tolist()
         times = [self._times_ahead(records, t + 1) for t in range(ask.h)]
         intervals, names = ask.names
@@ -447,6 +475,26 @@ class ForecastService:
             return [None] * len(records)
         clocks = np.where(records["clock"] == self.freq.clock, records["clock"], Clock.NONE)
         return format_times(self.freq.advance(records["ds"], steps), clocks)
+
+
+async def in_slices(work: Work[T]) -> T:
+    """Do work while others have their turn at each of its yields."""
+    while True:
+        try:
+            next(work)
+        except StopIteration as end:
+            result: T = end.value
+            return result
+        await asyncio.sleep(0)
+
+
+def moved(before: Records) -> ConflictError:
+    """Return the refusal of a seed whose series was observed or seeded meanwhile."""
+    return ConflictError(
+        "the series moved while its history was stepped; send the seed again",
+        step=int(before["step"][0]),
+        ds=_last_ds(before[0]),
+    )
 
 
 def _last_ds(record: np.void) -> int | str | None:

@@ -91,7 +91,8 @@ class Freq:
 
     def is_on_grid(self, ds: Times) -> NDArray[np.bool_]:
         """Say which times an observation can have: not the 15th where months start on the 1st."""
-        return self.advance(ds, 0) == ds
+        on_grid: NDArray[np.bool_] = self.advance(ds, 0) == ds
+        return on_grid
 
     def steps_between(self, start: int, end: int) -> int | None:
         """Return how many observations `end` is after `start`; `None` if it is between two."""

@@ -4,8 +4,9 @@
 they were; whoever owns them puts the new ones in their place.
 """
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +28,13 @@ LARGEST_VALUE = 1e300
 
 # Sampled paths of a forecast of several steps, and how many series-paths are rolled at once.
 _PATHS = 256
-_ROWS_AT_ONCE = 65_536
+_ROWS_AT_ONCE = 4096
+
+# Work done between two yields, in series-steps of a large batch, and what a step of any size costs.
+_SLICE = 4096
+_SINGLE_STEP = 64
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -41,6 +48,20 @@ class Forecast:
 
     mean: Floats
     quantiles: Floats
+
+
+# Work that yields every few milliseconds, for a caller who has others to answer meanwhile.
+Work = Generator[None, None, T]
+
+
+def run(work: Work[T]) -> T:
+    """Do work to its end and return what came of it."""
+    while True:
+        try:
+            next(work)
+        except StopIteration as end:
+            result: T = end.value
+            return result
 
 
 class Forecaster:
@@ -116,7 +137,7 @@ class Forecaster:
 
         Records are left as they were if it raises what `observe` raises.
         """
-        _check_values(y)
+        check_values(y)
         missing = np.isnan(y)
         warm = records["step"] >= self.context
         if (missing & ~warm).any():
@@ -153,6 +174,12 @@ class Forecaster:
             SeriesNotWarmError: If a series has fewer than `context` observations.
             InvalidRequestError: If the horizon or a level makes no sense.
         """
+        return run(self.forecasting(records, h, levels, seed=seed))
+
+    def forecasting(
+        self, records: Records, h: int = 1, levels: Sequence[float] = (), *, seed: int = 0
+    ) -> Work[Forecast]:
+        """Do what `forecast` does, a few milliseconds at a time."""
         if h < 1:
             raise InvalidRequestError(f"h: expected at least 1 step ahead, found {h}")
         cold = records["step"] < self.context
@@ -164,13 +191,12 @@ class Forecaster:
             return first
         paths = _PATHS if levels else 0
         at_once = max(_ROWS_AT_ONCE // (paths + 1), 1)
-        parts = [
-            self._roll(
-                records[rows : rows + at_once], h, levels, paths, np.random.default_rng(seed)
-            )
-            for rows in range(0, max(len(records), 1), at_once)
-        ]
-        means, quantiles = ([part[i] for part in parts] for i in range(2))
+        means, quantiles = [], []
+        for rows in range(0, max(len(records), 1), at_once):
+            rng = np.random.default_rng(seed)
+            part = yield from self._roll(records[rows : rows + at_once], h, levels, paths, rng)
+            means.append(part.mean)
+            quantiles.append(part.quantiles)
         return Forecast(
             mean=np.concatenate([first.mean, np.concatenate(means)], axis=1),
             quantiles=np.concatenate([first.quantiles, np.concatenate(quantiles)], axis=1),
@@ -195,21 +221,35 @@ class Forecaster:
             SeriesNotWarmError: If a value is missing before there is a forecast to stand in for it.
             InvalidRequestError: If a value is larger than `LARGEST_VALUE`.
         """
+        return run(self.seeding(histories, ds, clock))
+
+    def seeding(
+        self,
+        histories: Sequence[Floats],
+        ds: Sequence[Times] | None = None,
+        clock: Clock = Clock.NONE,
+    ) -> Work[Records]:
+        """Do what `seed` does, a few milliseconds at a time."""
         lengths = np.array([len(history) for history in histories], np.int64)
         order = np.argsort(-lengths, kind="stable")  # longest first: those still going are a prefix
         records = self.new(len(histories))
+        done = 0
         for t in range(int(lengths.max(initial=0))):
             going = int(np.count_nonzero(lengths > t))
             y = np.array([histories[row][t] for row in order[:going]])
             times = None if ds is None else np.array([ds[row][t] for row in order[:going]])
-            records[:going] = self.observe(records[:going], y, times, clock)
+            self.observe_in_place(records[:going], y, times, clock)
+            done += going + _SINGLE_STEP
+            if done >= _SLICE:
+                done = 0
+                yield
         seeded = np.empty_like(records)
         seeded[order] = records
         return seeded
 
     def check_history(self, y: Floats) -> None:
         """Refuse a history that cannot be seeded; see `seed`."""
-        _check_values(y)
+        check_values(y)
         early = np.isnan(y[: self.context])
         if early.any():
             step = int(early.argmax())
@@ -263,7 +303,7 @@ class Forecaster:
         levels: Sequence[float],
         paths: int,
         rng: np.random.Generator,
-    ) -> tuple[Floats, Floats]:
+    ) -> Work[Forecast]:
         """Return means `(K, h - 1)` and quantiles `(K, h - 1, levels)` of the steps after the next.
 
         Row 0 of each series walks on its own mean, the other rows are the sampled paths.
@@ -280,7 +320,8 @@ class Forecaster:
             mean[:, t] = values[:, 0]
             if paths:
                 quantiles[:, t] = np.quantile(values[:, 1:], list(levels), axis=1).T
-        return mean, quantiles
+            yield
+        return Forecast(mean, quantiles)
 
     def _draw(self, rolled: Records, count: int, draws: Floats) -> Floats:
         """Return the next value of each row, shape `(count, 1 + paths)`: means, then draws."""
@@ -304,7 +345,12 @@ def _within(values: Floats) -> Floats:
     return np.maximum(np.minimum(values, LARGEST_VALUE), -LARGEST_VALUE)
 
 
-def _check_values(y: Floats) -> None:
+def check_values(y: Floats) -> None:
+    """Refuse values larger than `LARGEST_VALUE`; NaN is none.
+
+    Raises:
+        InvalidRequestError: If there is one.
+    """
     if (np.abs(y) > LARGEST_VALUE).any():
         largest = np.nanmax(np.abs(y))
         raise InvalidRequestError(

@@ -4,7 +4,6 @@ This is the reference that the NumPy network is held against, and the engine `ke
 service. It is the only module of the core that knows Keras.
 """
 
-from threading import Lock
 from typing import Any
 
 import keras
@@ -56,7 +55,7 @@ class KerasNetwork:
     """Steps K series one after another through one batch-1 stateful model.
 
     What Keras hides inside its stateful layers is put in before each step and taken out after it,
-    so the model remembers nothing between calls.
+    so the model remembers nothing between calls. One thread at a time may step it.
 
     Args:
         spec: The sizes.
@@ -72,16 +71,13 @@ class KerasNetwork:
             layer.states for layer in self.model.layers if isinstance(layer, keras.layers.LSTM)
         ]
         self._call: Any = _compiled(self.model)
-        # Seeds step in a thread of their own while observations come in.
-        self._lock = Lock()
 
     def step(self, x: Array, h: Array, c: Array) -> tuple[Array, Array, Array]:
         """Feed one input to each of K series; see `forecaster.network.Network.step`."""
         out = np.empty((len(x), self.spec.outputs), np.float32)
         h_new, c_new = np.empty_like(h), np.empty_like(c)
         for row in range(len(x)):
-            with self._lock:
-                out[row], h_new[row], c_new[row] = self._step_one(x[row], h[row], c[row])
+            out[row], h_new[row], c_new[row] = self._step_one(x[row], h[row], c[row])
         return out, h_new, c_new
 
     def _step_one(self, x: Array, h: Array, c: Array) -> tuple[Array, Array, Array]:

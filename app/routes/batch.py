@@ -64,7 +64,7 @@ async def forecast_batch(
             f"h: {ask.h} steps of {len(body.unique_id)} series are more than "
             f"{settings.max_rows} rows; split the call"
         )
-    return await batch.forecast(services.get(body.model), body.unique_id, ask)
+    return await batch.forecast(services.get(body.model), body.unique_id, body.faults, ask)
 
 
 @router.post("/seed-state/batch", responses=responses(_SEEDED, examples.UNKNOWN_MODEL))
