@@ -40,10 +40,12 @@ class _Answer:
         self._clocks = np.zeros(count, np.uint8)
         self._error = np.full(count, np.nan)
         self._values = np.full((1 + len(ask.levels), count), np.nan)
+        self._refused: list[int] = []
 
     def refuse(self, row: int, status: str, detail: str) -> None:
         """Say why a row was not taken."""
         self.status[row], self.detail[row] = status, detail
+        self._refused.append(row)
 
     def take(self, rows: NDArray[np.intp], records: Records, forecaster: Forecaster) -> None:
         """Note where series stand after their rows."""
@@ -52,28 +54,28 @@ class _Answer:
         self._clocks[rows] = records["clock"]
         self._error[rows] = records["error"]
         warm = records["step"] >= forecaster.context
-        forecast = forecaster.forecast(records[warm], levels=self._ask.levels)
-        self._values[0, rows[warm]] = forecast.mean[:, 0]
-        self._values[1:, rows[warm]] = forecast.quantiles[:, 0].T
+        if not warm.all():
+            rows, records = rows[warm], records[warm]
+        forecast = forecaster.forecast(records, levels=self._ask.levels)
+        self._values[0, rows] = forecast.mean[:, 0]
+        self._values[1:, rows] = forecast.quantiles[:, 0].T
 
     def columns(self, *, with_error: bool) -> Columns:
         """Return them all; NaN is written as null."""
-        steps = [
-            None if status == NOT_VALID or (not step and detail) else step
-            for step, status, detail in zip(
-                self._step.tolist(), self.status, self.detail, strict=True
-            )
-        ]
+        ids: list[str | None] = [*self._ids]
+        steps: list[int | None] = [*self._step.tolist()]
+        for row in self._refused:
+            self._error[row] = np.nan
+            steps[row] = steps[row] or None
+            if self._ids[row].startswith(NO_NAME):
+                ids[row] = None
         found: Columns = {
-            "unique_id": _shown(self._ids),
+            "unique_id": ids,
             "step": steps,
             "ds": format_times(self._ds, self._clocks),
             "status": self.status,
         }
         if with_error:
-            for row, status in enumerate(self.status):
-                if status not in ("applied", "duplicate"):
-                    self._error[row] = np.nan
             found["error"] = self._error.tolist()
         found["mean"] = self._values[0].tolist()
         for name, values in zip(self._ask.columns, self._values[1:], strict=True):
@@ -132,7 +134,11 @@ async def forecast(
                 ds[rows, t - 1] = service.freq.advance(records["ds"][ready], t)
         await asyncio.sleep(0)
     columns: Columns = {
-        "unique_id": [name for name in _shown(ids) for _ in range(h)],
+        "unique_id": [
+            None if number in faults and name.startswith(NO_NAME) else name
+            for number, name in enumerate(ids)
+            for _ in range(h)
+        ],
         "step": [at or None for at in step.ravel().tolist()],
         "ds": format_times(ds.ravel(), clocks.ravel()),
         "status": np.repeat(status, h).tolist(),
@@ -194,11 +200,6 @@ async def seed(service: ForecastService, rows: Rows, ask: Ask) -> Columns:
                 answer.refuse(int(block[left]), slug(refusal), str(refusal))
             await asyncio.sleep(0)
     return answer.columns(with_error=False)
-
-
-def _shown(ids: list[str]) -> list[str | None]:
-    """Return the names as they were sent, null for one that is none."""
-    return [None if name.startswith(NO_NAME) else name for name in ids]
 
 
 def _unready(unique_id: str, step: int, context: int) -> ForecastError:

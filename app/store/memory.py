@@ -51,7 +51,7 @@ class MemoryStore:
             if not begun.all():
                 kept = np.flatnonzero(begun)
                 slots, records = [slots[row] for row in kept], records[kept]
-        self._records[slots] = records
+        self._records[_index(slots)] = records
         return result
 
     async def delete(self, ids: Sequence[str]) -> int:
@@ -79,9 +79,10 @@ class MemoryStore:
         return [self._slots.get(unique_id, _NOWHERE) for unique_id in ids]
 
     def _copy(self, slots: list[int]) -> Records:
-        if len(slots) == 1 and slots[0] != _NOWHERE:
-            return self._records[slots[0] : slots[0] + 1].copy()  # a fifth of the time
-        records: Records = self._records[slots]
+        index = _index(slots)
+        records: Records = self._records[index]  # a view, if the index is a slice
+        if isinstance(index, slice):
+            return records.copy()
         if _NOWHERE in slots:
             records[np.array(slots) == _NOWHERE] = np.zeros((), self._records.dtype)
         return records
@@ -95,3 +96,14 @@ class MemoryStore:
             self._records = larger
         self._slots[unique_id] = slot
         return slot
+
+
+def _index(slots: list[int]) -> slice | list[int]:
+    """Return what takes these slots out of an array: a slice where they follow each other.
+
+    One series does, and so do series that came in together; a slice takes a fifth of the time.
+    """
+    if not slots or slots[0] == _NOWHERE:
+        return slots
+    run = slice(slots[0], slots[0] + len(slots))
+    return run if len(slots) == 1 or slots == list(range(run.start, run.stop)) else slots
