@@ -37,37 +37,35 @@ class Network(Protocol):
 
 
 class _Layer:
-    """A layer's weights, fused and turned so that one product gives all gates of K series.
+    """A layer's weights, fused so that one batched product gives all gates of K series.
 
-    Rows are the gates i, f, o, g, each `units` high; columns are input, h and bias. Because
-    `sigmoid(v) = tanh(v / 2) / 2 + 1 / 2`, the rows of i, f and o are halved here and one tanh
+    They are the gates i, f, o, g, each of shape `(inputs + units + 1, units)`: input, h and bias.
+    Because `sigmoid(v) = tanh(v / 2) / 2 + 1 / 2`, those of i, f and o are halved here and one tanh
     serves all four gates.
     """
 
     def __init__(self, kernel: Array, recurrent: Array, bias: Array) -> None:
         self.inputs, self.units = len(kernel), len(recurrent)
-        rows = np.concatenate([kernel, recurrent, bias[None, :]]).T  # (4 units, inputs + units + 1)
-        i, f, g, o = np.split(rows, 4)
-        self.weights = np.ascontiguousarray(np.concatenate([i / 2, f / 2, o / 2, g]))
+        i, f, g, o = np.split(np.concatenate([kernel, recurrent, bias[None, :]]), 4, axis=1)
+        self.weights = np.stack([i / 2, f / 2, o / 2, g])
 
-    def step(self, x: Array, h: Array, c: Array) -> tuple[Array, Array]:
-        """Return `h'` and `c'`, of shape `(units, K)`; `x` is `(inputs, K)`, `h` and `c` too."""
-        stacked = np.empty((self.inputs + self.units + 1, x.shape[1]), np.float32)
-        stacked[: self.inputs] = x
-        stacked[self.inputs : -1] = h
-        stacked[-1] = 1.0
-        gates = self.weights @ stacked
+    def step(self, x: Array, h: Array, c: Array, h_new: Array, c_new: Array) -> None:
+        """Write the next states of K series; `x` is `(K, inputs)`, all others `(K, units)`."""
+        stacked = np.empty((len(x), self.inputs + self.units + 1), np.float32)
+        stacked[:, : self.inputs] = x
+        stacked[:, self.inputs : -1] = h
+        stacked[:, -1] = 1.0
+        gates = np.matmul(stacked, self.weights)  # (4, K, units)
         np.tanh(gates, out=gates)
-        sigmoids = gates[: 3 * self.units]
+        sigmoids = gates[:3]
         sigmoids *= np.float32(0.5)
         sigmoids += np.float32(0.5)
-        i, f, o, g = gates.reshape(4, self.units, -1)
+        i, f, o, g = gates
         g *= i
-        f *= c
-        f += g
-        np.tanh(f, out=g)
-        g *= o
-        return g, f
+        np.multiply(f, c, out=c_new)
+        c_new += g
+        np.tanh(c_new, out=g)
+        np.multiply(g, o, out=h_new)
 
 
 class NumpyNetwork:
@@ -88,8 +86,8 @@ class NumpyNetwork:
             )
             for number in range(len(spec.units))
         ]
-        self._head = np.ascontiguousarray(weights["head/kernel"].T)
-        self._head_bias = weights["head/bias"][:, None]
+        self._head = weights["head/kernel"]
+        self._head_bias = weights["head/bias"]
 
     def step(self, x: Array, h: Array, c: Array) -> tuple[Array, Array, Array]:
         """Feed one input to each of K series; see `Network.step`."""
@@ -98,14 +96,14 @@ class NumpyNetwork:
         h_new = np.empty((count, self.spec.state_size), np.float32)
         c_new = np.empty_like(h_new)
         for start in range(0, count, _BLOCK):
-            block = slice(start, start + _BLOCK)
-            below = x[block].T
+            rows = slice(start, start + _BLOCK)
+            below = x[rows]
             at = 0
             for layer in self._layers:
-                units = slice(at, at + layer.units)
-                below, cell = layer.step(below, h[block, units].T, c[block, units].T)
-                h_new[block, units] = below.T
-                c_new[block, units] = cell.T
+                block = (rows, slice(at, at + layer.units))
+                layer.step(below, h[block], c[block], h_new[block], c_new[block])
+                below = h_new[block]
                 at += layer.units
-            out[block] = (self._head @ below + self._head_bias).T
+            np.matmul(below, self._head, out=out[rows])
+        out += self._head_bias
         return out, h_new, c_new
