@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup run test lint train lock clean
+.PHONY: help setup run test lint train bench lock clean
 
 help: ## List the commands
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -16,7 +16,7 @@ help: ## List the commands
 setup: $(VENV)/.installed-dev ## Install everything: to serve, to train and to develop
 
 run: $(VENV)/.installed-service ## Install what serving needs and serve the bundled models
-	@$(BIN)/stepcast serve
+	@STEPCAST_MODEL="$${STEPCAST_MODEL:-shampoo}" $(BIN)/stepcast serve
 
 test: setup ## Run the tests
 	$(BIN)/pytest
@@ -30,6 +30,9 @@ lint: setup ## Check style, types and the arrows between the packages
 train: setup ## Fit the worked example again
 	$(BIN)/stepcast train --config examples/recipes/shampoo.toml --force
 
+bench: $(VENV)/.installed-bench ## Measure what docs/performance.md claims (needs wrk, ten minutes)
+	$(BIN)/python -m benchmarks
+
 # Versions that still fit are kept. To take newer ones: make lock LOCK_FLAGS=--upgrade
 COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-header --no-annotate $(LOCK_FLAGS)
@@ -37,6 +40,7 @@ COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gene
 lock: $(BIN)/pip ## Write requirements/*.txt again from pyproject.toml
 	@$(PIP) install uv
 	$(COMPILE) pyproject.toml --extra dev -o requirements/dev.txt
+	$(COMPILE) pyproject.toml --extra bench -c requirements/dev.txt -o requirements/bench.txt
 	$(COMPILE) pyproject.toml --extra training -c requirements/dev.txt -o requirements/training.txt
 	$(COMPILE) pyproject.toml -c requirements/dev.txt -o requirements/service.txt
 	echo 'setuptools>=80' | $(COMPILE) - -c requirements/dev.txt -o requirements/build.txt
@@ -62,6 +66,11 @@ $(VENV)/.installed-dev: requirements/build.txt requirements/dev.txt pyproject.to
 	@$(INSTALL) requirements/dev.txt
 	@$(INSTALL_PROJECT)
 	@touch $@ $(VENV)/.installed-service
+
+$(VENV)/.installed-bench: requirements/bench.txt | setup
+	@echo 'Installing what the benchmarks compare with into $(VENV) ...'
+	@$(INSTALL) requirements/bench.txt
+	@touch $@
 
 $(BIN)/pip:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -19,7 +19,7 @@ from training.data import read_panel
 from training.export import residual_offsets
 from training.fit import fit
 from training.network import get_weights
-from training.recipe import Recipe
+from training.recipe import SettledRecipe
 from training.streams import pack, samples
 
 TEST_MONTHS = 12
@@ -37,7 +37,7 @@ def main() -> tuple[float, float]:
     streams = samples(PlainTransform(difference, scaler), [sales])
     batches = pack(streams, batch=1, window=1)
 
-    recipe = Recipe(
+    recipe = SettledRecipe(
         units=(1,), batch=1, window=1, epochs=1000, loss="mse", learning_rate=0.001, clip_norm=0
     )
     sizes = NetworkSpec(features=1, units=(1,), outputs=1)

@@ -18,7 +18,7 @@ from forecaster.keras_network import KerasNetwork
 from forecaster.spec import NetworkSpec
 from training.fit import fit
 from training.network import get_weights, predict
-from training.recipe import Recipe
+from training.recipe import SettledRecipe
 from training.streams import Stream, cut, pack
 
 SEQUENCE = np.arange(10, dtype=np.float32) / 10
@@ -31,9 +31,9 @@ def sequence_as_stream() -> Stream:
     return Stream(SEQUENCE[:-1, None], SEQUENCE[1:], np.ones(9, np.float32))
 
 
-def recipe(batch: int) -> Recipe:
+def recipe(batch: int) -> SettledRecipe:
     """Return the textbook's: 10 units, 1000 epochs, Adam, mean squared error, one step a window."""
-    return Recipe(
+    return SettledRecipe(
         units=(10,),
         batch=batch,
         window=1,

@@ -17,10 +17,11 @@ from forecaster import scores as measures
 from forecaster.cursor import OnGap
 from forecaster.errors import ForecastError
 from forecaster.model import Engine
-from forecaster.spec import Policy
+from forecaster.spec import QUANTILES, Manifest, Policy
 from training.recipe import Loss, Optimizer, Scale, read_job
 
 if TYPE_CHECKING:
+    from training.data import Panel
     from training.job import Trained
 
 app = typer.Typer(
@@ -99,10 +100,13 @@ def train(
     name: Annotated[str | None, typer.Option(help="The model's name.")] = None,
     test: Annotated[
         int | None,
-        typer.Option(min=1, help="Observations of each series held back; a tenth by default."),
+        typer.Option(
+            min=1, help="Observations of each series held back; by default a tenth of the shortest."
+        ),
     ] = None,
     config: Annotated[
-        Path | None, typer.Option(help="A TOML file with all of this; flags go before it.")
+        Path | None,
+        typer.Option(help="A TOML file with all of this; flags given here go before it."),
     ] = None,
     models: Models = Path("models"),
     force: Annotated[bool, typer.Option("--force", help="Replace a model of that name.")] = False,
@@ -112,34 +116,102 @@ def train(
     freq: FreqOption = None,
     season: Season = None,
     on_gap: Annotated[
-        GapChoice | None, typer.Option(help="Where the file leaves steps out; skip by default.")
+        GapChoice | None,
+        typer.Option(
+            help="Where the file leaves steps out: go on, put missing values there, or refuse it. "
+            "Default: skip."
+        ),
     ] = None,
     difference: Annotated[
-        int | None, typer.Option(min=0, help="Lag of the difference, 0 for none.")
+        int | None,
+        typer.Option(
+            min=0,
+            help="Learn changes from the value so many steps before; 0 for the values themselves. "
+            "Default: 1.",
+        ),
     ] = None,
-    scale: Annotated[Scale | None, typer.Option(help="How values are scaled.")] = None,
+    scale: Annotated[
+        Scale | None,
+        typer.Option(
+            help="One range for all series, or each by the running size of its changes. "
+            "Default: auto, which is minmax for one series and running for several."
+        ),
+    ] = None,
     units: Annotated[
-        str | None, typer.Option(help="LSTM units of each layer, as 32 or 64,32.")
+        str | None,
+        typer.Option(help="LSTM units of each layer, as 32 or 64,32. Default: 1; large: 32."),
     ] = None,
-    policy: Annotated[Policy | None, typer.Option(help="Whether state is carried.")] = None,
-    batch: Annotated[int | None, typer.Option(min=1, help="Streams side by side.")] = None,
-    window: Annotated[int | None, typer.Option(min=1, help="Steps of the gradient.")] = None,
-    epochs: Annotated[int | None, typer.Option(min=1, help="Passes at most.")] = None,
-    optimizer: Annotated[Optimizer | None, typer.Option(help="Optimiser.")] = None,
-    learning_rate: Annotated[float | None, typer.Option(help="Its step size.")] = None,
-    clip_norm: Annotated[float | None, typer.Option(help="Largest gradient, 0: any.")] = None,
-    loss: Annotated[Loss | None, typer.Option(help="What the fit makes small.")] = None,
+    policy: Annotated[
+        Policy | None,
+        typer.Option(help="Whether state is carried from step to step. Default: carry."),
+    ] = None,
+    batch: Annotated[
+        int | None,
+        typer.Option(min=1, help="Streams trained side by side. Default: 1; large: 32."),
+    ] = None,
+    window: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Steps through which the gradient runs. Default: 1; large: 24, or 1 where the "
+            "policy is reset_each_step.",
+        ),
+    ] = None,
+    epochs: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Passes over the data at most. Default: as many as make 22,000 updates, up to "
+            "1000; large: 200.",
+        ),
+    ] = None,
+    optimizer: Annotated[
+        Optimizer | None, typer.Option(help="Optimiser of Keras. Default: adam.")
+    ] = None,
+    learning_rate: Annotated[
+        float | None, typer.Option(help="The optimiser's step size. Default: 0.001; large: 0.003.")
+    ] = None,
+    clip_norm: Annotated[
+        float | None, typer.Option(help="Largest gradient norm; 0 for no limit. Default: 1.")
+    ] = None,
+    loss: Annotated[
+        Loss | None,
+        typer.Option(
+            help="What the fit makes small; quantiles learns the intervals too. Default: mse; "
+            "large: quantiles."
+        ),
+    ] = None,
+    quantiles: Annotated[
+        str | None,
+        typer.Option(
+            help="Quantile levels that the model gives, as 0.1,0.5,0.9. Default: "
+            f"{len(QUANTILES)} from {QUANTILES[0]} to {QUANTILES[-1]}."
+        ),
+    ] = None,
     validation: Annotated[
-        float | None, typer.Option(help="Share of the training part to stop by.")
+        float | None,
+        typer.Option(
+            help="Share of the training part, at its end, held back to stop by; 0 for none. "
+            "Default: 0.2, or none where that is below 20 steps."
+        ),
     ] = None,
-    patience: Annotated[int | None, typer.Option(min=1, help="Epochs to wait for it.")] = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="Fixes the initial weights.")] = None,
+    patience: Annotated[
+        int | None,
+        typer.Option(min=1, help="Epochs without a better validation loss to stop. Default: 20."),
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Fixes the initial weights. Default: 1.")
+    ] = None,
     repeats: Annotated[
-        int | None, typer.Option(min=0, help="Further seeds, for the spread of the score.")
+        int | None,
+        typer.Option(min=0, help="Further seeds, for the spread of the score. Default: 0."),
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Fit a stateful LSTM to the series of a file, and write the model with its report."""
+    """Fit a stateful LSTM to the series of a file, and write the model with its report.
+
+    Where a default says `large`, that one is taken from 400 training steps on.
+    """
     changes = {
         "file": file,
         "name": name,
@@ -154,7 +226,7 @@ def train(
     recipe = {
         "difference": difference,
         "scale": scale,
-        "units": units and _units(units),
+        "units": units and _numbers(units, int),
         "policy": policy,
         "batch": batch,
         "window": window,
@@ -163,6 +235,7 @@ def train(
         "learning_rate": learning_rate,
         "clip_norm": clip_norm,
         "loss": loss,
+        "quantiles": quantiles and _numbers(quantiles, float),
         "validation": validation,
         "patience": patience,
         "seed": seed,
@@ -171,18 +244,27 @@ def train(
     job = read_job(config, _given(changes), _given(recipe))
     with _loading_tensorflow():
         from training.job import train
-    from stepcast.progress import EpochProgress
+    from stepcast.progress import TrainingProgress
 
-    with EpochProgress(messages, job.recipe) as progress:
-        trained = train(job, models, replace=force, on_epoch=progress.on_epoch)
-    _warn_of_gaps(trained.gaps, on_gap or GapChoice.SKIP)
+    with TrainingProgress(messages) as progress:
+        trained = train(
+            job,
+            models,
+            replace=force,
+            on_epoch=progress.on_epoch,
+            on_stage=progress.on_stage,
+        )
+    _warn_of_gaps(trained.gaps, job.on_gap)
+    _warn_of_baselines(trained.scores)
     if as_json:
         _print_json(trained.scores)
         return
     _print_scores(trained.scores, f"{job.name}: the last {trained.steps} observations")
     _print_seeds(trained)
     folder = escape(str(trained.folder))
-    output.print(f"Model and report are in {folder}/; serve it with `stepcast serve`.")
+    output.print(
+        f"Model and report are in {folder}/; serve it with `stepcast serve`.", soft_wrap=True
+    )
 
 
 @app.command(epilog="Example: `stepcast backtest sales.csv --model sales --test 12`")
@@ -219,8 +301,9 @@ def backtest(
         freq=freq,
         on_gap=_on_gap(on_gap),
     )
-    _warn_of_gaps(panel.gaps, on_gap)
+    _warn_of_gaps(panel.gaps, _on_gap(on_gap))
     history, held_back = panel.split(test or default_test(panel))
+    _warn_of_data_trained_on(loaded.manifest, panel, len(held_back.series[0]))
     with step_progress(messages, "Walking forward") as progress:
         walk = backtest(
             loaded.forecaster,
@@ -230,6 +313,7 @@ def backtest(
             progress=progress,
         )
     scores = walk.summary()
+    _warn_of_baselines(scores)
     if as_json:
         _print_json(scores)
     else:
@@ -290,7 +374,7 @@ def walk(
         freq=freq,
         on_gap=_on_gap(on_gap),
     )
-    _warn_of_gaps(panel.gaps, on_gap)
+    _warn_of_gaps(panel.gaps, _on_gap(on_gap))
     history, held_back = panel.split(test or default_test(panel))
     lines = None if as_json else output
     walked = walk(url, history, held_back, model=model, keep=keep, season=season, lines=lines)
@@ -323,6 +407,7 @@ def inspect(
         "difference": manifest.transform.difference or "none",
         "policy": manifest.policy.value,
         "freq": manifest.freq or "none",
+        "gaps": manifest.on_gap.value,
         "season": manifest.season,
         "context": f"{manifest.context} observations before the first forecast",
         "data": ", ".join(f"{key} {value}" for key, value in manifest.data.items()),
@@ -362,9 +447,16 @@ def _on_gap(choice: GapChoice) -> OnGap:
     return OnGap.REJECT if choice is GapChoice.REFUSE else OnGap(choice.value)
 
 
-def _units(text: str) -> list[int | str]:
-    """Return the layers' sizes; what is no number is left for the recipe to refuse."""
-    return [int(part) if part.strip().isdigit() else part for part in text.split(",")]
+def _numbers(text: str, kind: type[int] | type[float]) -> list[float | str]:
+    """Return the numbers of a list; what is none is left for the recipe to refuse."""
+
+    def read(part: str) -> float | str:
+        try:
+            return kind(part)
+        except ValueError:
+            return part
+
+    return [read(part) for part in text.split(",")]
 
 
 def _print_json(value: Any) -> None:
@@ -387,7 +479,10 @@ def _print_scores(scores: dict[str, Any], title: str) -> None:
     output.print(table)
     coverage = scores.get("model", {}).get("coverage", {})
     if coverage:
-        inside = (f"{level}%: {share:.0%}" for level, share in coverage.items())
+        inside = (
+            f"{level}%: {'-' if share is None else f'{share:.0%}'}"
+            for level, share in coverage.items()
+        )
         output.print(f"Share of actuals inside the model's intervals: {', '.join(inside)}")
 
 
@@ -400,17 +495,44 @@ def _print_seeds(trained: "Trained") -> None:
         )
 
 
-def _warn_of_gaps(gaps: tuple[Any, ...], choice: GapChoice) -> None:
+def _warn(what: str) -> None:
+    messages.print(f"[yellow]warning:[/] {escape(what)}", highlight=False, soft_wrap=True)
+
+
+def _warn_of_gaps(gaps: tuple[Any, ...], on_gap: OnGap) -> None:
     if not gaps:
         return
     first = gaps[0]
-    taken = "taken as if nothing were missing" if choice is GapChoice.SKIP else "filled"
-    messages.print(
-        f"[yellow]warning:[/] {len(gaps)} gaps against freq, {taken}; the first is in "
-        f"{escape(repr(first.unique_id))} between {first.after} and {first.before}",
-        highlight=False,
-        soft_wrap=True,
+    taken = "taken as if nothing were missing" if on_gap is OnGap.SKIP else "filled"
+    _warn(
+        f"{len(gaps)} gaps against freq, {taken}; the first is in {first.unique_id!r} "
+        f"between {first.after} and {first.before}"
     )
+
+
+def _warn_of_baselines(scores: dict[str, Any]) -> None:
+    """Say so where the best baseline forecasts better than the model."""
+    known = {method: scores[method]["rmse"] for method in measures.METHODS}
+    rmse = {method: value for method, value in known.items() if value is not None}
+    best = min(rmse, key=lambda method: rmse[method], default="model")
+    if "model" in rmse and rmse[best] < rmse["model"]:
+        name = best.replace("_", " ")
+        _warn(
+            f"{name} does better on the held-back part: "
+            f"{rmse[best]:,.2f} against {rmse['model']:,.2f}"
+        )
+
+
+def _warn_of_data_trained_on(manifest: Manifest, panel: "Panel", test: int) -> None:
+    """Say so where a walk begins before the part that training held back."""
+    if panel.fingerprint != manifest.data.get("sha256"):
+        return
+    held_back = manifest.data.get("test")
+    if isinstance(held_back, int) and test > held_back:
+        _warn(
+            f"the model was trained on the first {test - held_back} of these {test} steps; "
+            f"it has not seen the last {held_back}"
+        )
 
 
 if __name__ == "__main__":

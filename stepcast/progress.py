@@ -3,8 +3,10 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -14,24 +16,22 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from training.recipe import Recipe
+if TYPE_CHECKING:
+    from training.job import Epoch
 
 
-class EpochProgress:
-    """A bar that counts epochs and shows the loss.
+class TrainingProgress:
+    """A line that says what is being done, with a bar that counts epochs.
 
     Args:
         console: Where it is drawn.
-        recipe: Says how many epochs and seeds there are.
     """
 
-    def __init__(self, console: Console, recipe: Recipe) -> None:
-        self._recipe = recipe
+    def __init__(self, console: Console) -> None:
         self._progress = _progress(console)
-        self._task = self._progress.add_task("", total=recipe.epochs)
-        self._number = -1
+        self._task = self._progress.add_task("", total=None)
 
-    def __enter__(self) -> "EpochProgress":
+    def __enter__(self) -> "TrainingProgress":
         self._progress.start()
         return self
 
@@ -43,15 +43,20 @@ class EpochProgress:
     ) -> None:
         self._progress.stop()
 
-    def on_epoch(self, number: int, epoch: int, losses: dict[str, float]) -> None:
-        """Show that a run has finished an epoch; see `training.job.OnEpoch`."""
-        if number != self._number:
-            self._number = number
-            self._progress.reset(self._task)
-        seeds = self._recipe.repeats + 1
-        which = f"seed {number + 1} of {seeds}, " if seeds > 1 else ""
-        shown = ", ".join(f"{name} {value:.4f}" for name, value in sorted(losses.items()))
-        self._progress.update(self._task, completed=epoch, description=f"Training: {which}{shown}")
+    def on_stage(self, stage: str) -> None:
+        """Show that a piece of work begins."""
+        self._progress.reset(self._task, total=None, description=escape(stage))
+
+    def on_epoch(self, epoch: "Epoch") -> None:
+        """Show that an epoch has ended."""
+        which = f"seed {epoch.run} of {epoch.runs}, " if epoch.runs > 1 else ""
+        shown = ", ".join(f"{name} {value:.4f}" for name, value in sorted(epoch.losses.items()))
+        self._progress.update(
+            self._task,
+            total=epoch.epochs,
+            completed=epoch.number,
+            description=f"Training: {which}{shown}",
+        )
 
 
 @contextmanager

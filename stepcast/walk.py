@@ -19,7 +19,7 @@ from rich.markup import escape
 from forecaster import scores
 from forecaster.calendar import Clock, format_ds
 from forecaster.errors import ForecastError
-from training.backtest import Walk, seasonal_naive
+from training.backtest import Walk, check_walk, seasonal_naive
 from training.data import Panel, Series
 
 Floats = NDArray[np.float64]
@@ -128,7 +128,9 @@ def walk(
 
     Raises:
         ServiceError: If the service cannot be reached, or refuses.
+        DataError: If there is nothing to score.
     """
+    check_walk(history, test, 0)  # the context is the service's to check
     y = np.array([series.y for series in test.series])
     mean = np.empty(y.shape)
     intervals = {level: np.empty((*y.shape, 2)) for level in scores.LEVELS}

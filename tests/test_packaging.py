@@ -14,6 +14,7 @@ DECLARED = {
     "service": PROJECT["dependencies"],
     "training": PROJECT["dependencies"] + EXTRAS["client"] + EXTRAS["training"],
     "dev": PROJECT["dependencies"] + EXTRAS["client"] + EXTRAS["training"] + EXTRAS["dev"],
+    "bench": [*PROJECT["dependencies"], *EXTRAS["bench"][1:], *EXTRAS["dev"][1:]],
     "build": ["setuptools"],
 }
 
@@ -57,3 +58,20 @@ def test_serving_installs_no_training_library() -> None:
     heavy = {"tensorflow", "keras", "pandas", "scikit-learn", "matplotlib", "pyarrow", "jinja2"}
 
     assert not heavy & locked("service").keys()
+
+
+def test_the_readme_trains_in_docker_on_a_file_that_is_there() -> None:
+    """The folder `./data` of the first images was in no clone."""
+    compose = (REPOSITORY / "docker-compose.yml").read_text()
+    folder = re.search(r"\$\{STEPCAST_DATA:-(.+?)\}", compose)
+    file = re.search(r"docker compose run --rm train (\S+)", (REPOSITORY / "README.md").read_text())
+
+    assert folder
+    assert file
+    assert (REPOSITORY / folder[1] / file[1]).is_file()
+
+
+@pytest.mark.parametrize("path", ["Makefile", "docker-compose.yml"])
+def test_what_is_served_by_default_stays_the_worked_example(path: str) -> None:
+    """With a second model in `models`, the calls of the README once needed its name."""
+    assert "{STEPCAST_MODEL:-shampoo}" in (REPOSITORY / path).read_text()

@@ -3,16 +3,14 @@
 import json
 import re
 import shlex
-import socket
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+
+from tests.app.running import serving
 
 REPOSITORY = Path(__file__).parents[1]
 README = (REPOSITORY / "README.md").read_text()
@@ -25,23 +23,9 @@ SHORTENED = 6e-4
 @pytest.fixture(scope="module")
 def service() -> Iterator[str]:
     """Run what `make run` runs, and yield its address."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port = found.getsockname()[1]
-    command = [sys.executable, "-m", "stepcast.cli", "serve", "--port", str(port)]
-    process = subprocess.Popen(command, cwd=REPOSITORY)
-    url = f"http://127.0.0.1:{port}"
-    try:
-        for _ in range(200):
-            try:
-                httpx.get(f"{url}/health/ready")
-                break
-            except httpx.ConnectError:
-                time.sleep(0.05)
-        yield url
-    finally:
-        process.terminate()
-        assert process.wait(timeout=10) == 0
+    with serving(variables={"STEPCAST_MODEL": "shampoo"}) as process:
+        yield process.url
+        assert process.stop() == 0
 
 
 def assert_same(found: Any, printed: Any) -> None:
@@ -60,7 +44,7 @@ def assert_same(found: Any, printed: Any) -> None:
 
 
 def test_every_call_gives_the_answer_printed(service: str) -> None:
-    assert len(CALLS) == 4
+    assert len(CALLS) == 5
 
     for command, printed in CALLS:
         _, _, address, flag, body = shlex.split(command)

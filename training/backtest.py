@@ -6,6 +6,7 @@ baselines walk the same steps.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,9 +51,14 @@ class Walk:
         """Return RMSE, MAE, MASE and sMAPE of each series."""
         return [self._score(row, self.forecasts[method][row]) for row in range(len(self.ids))]
 
-    def coverage(self) -> dict[str, float]:
-        """Return the share of all actuals inside each of the model's intervals, 0 to 1."""
+    def coverage(self) -> dict[str, float | None]:
+        """Return the share of all actuals inside each of the model's intervals, 0 to 1.
+
+        It is `None` where no actual is known.
+        """
         known = ~np.isnan(self.y)
+        if not known.any():
+            return dict.fromkeys(map(str, self.intervals))
         return {
             str(level): scores.coverage(self.y[known], bounds[known][:, 0], bounds[known][:, 1])
             for level, bounds in self.intervals.items()
@@ -101,15 +107,10 @@ def backtest(
         progress: Called with the steps done and the steps there are.
 
     Raises:
-        DataError: If a history is too short for a first forecast.
+        DataError: If a history does not lead to a first forecast, or there is nothing to score.
     """
+    check_walk(history, test, forecaster.context)
     known = [series.y for series in history.series]
-    for series in history.series:
-        if len(series.y) < forecaster.context:
-            raise DataError(
-                f"series {series.unique_id}: {len(series.y)} observations before the test, "
-                f"the model needs {forecaster.context}"
-            )
     y = np.array([series.y for series in test.series])
     records = forecaster.seed(known)
     mean = np.empty(y.shape)
@@ -136,6 +137,43 @@ def backtest(
         histories=tuple(known),
         season=season,
     )
+
+
+def check_walk(history: Panel, test: Panel, context: int, path: Path | None = None) -> None:
+    """Refuse series that cannot be walked.
+
+    Args:
+        history: What was known before the test.
+        test: The same series in the same order.
+        context: How many observations come before a first forecast. Each of them has to be known,
+            since there is no forecast yet to stand in for a missing one.
+        path: The file, for the message.
+
+    Raises:
+        DataError: If a series has fewer observations before the test or misses one of the first, or
+            no observation of the test is known.
+    """
+    for series in history.series:
+        name = f"series {series.unique_id!r}"
+        if len(series) < context:
+            raise DataError(
+                f"{name}: expected {context} or more observations before the test, "
+                f"found {len(series)}",
+                path=path,
+            )
+        missing = np.flatnonzero(np.isnan(series.y[:context]))
+        if len(missing):
+            raise DataError(
+                f"{name}: observation {missing[0] + 1} is missing; the first {context} have to be "
+                "known",
+                path=path,
+            )
+    if all(np.isnan(series.y).all() for series in test.series):
+        raise DataError(
+            f"no value is known among the last {len(test.series[0])} observations of any series, "
+            "which are held back for the test",
+            path=path,
+        )
 
 
 def default_test(panel: Panel) -> int:

@@ -53,6 +53,9 @@ _FIXED_UNITS = {  # microseconds, longest first
     "min": 60 * 10**6,
     "s": 10**6,
 }
+# A freq that fewer of the distances fit is not inferred: a month taken for 31 days would make
+# every other step a gap.
+_SHARE_OF_FREQ = 0.9
 _CLOCKS = {Clock.INTEGER: "whole numbers as ds", Clock.TIME: "dates and times as ds"}
 
 
@@ -191,7 +194,7 @@ def read_panel(
             in order and the panel has no clock.
         target_column: The column with the values. By default `y`.
         freq: The distance between observations, as `Freq.parse` reads it. By default it is
-            inferred: the one that most distances in the table fit.
+            inferred: the one that nine of ten distances in the table fit.
         on_gap: What becomes of steps that were left out: taken as if nothing were missing, filled
             with missing values, or refused.
 
@@ -595,18 +598,22 @@ def _refuse_duplicates(rows: _Rows) -> None:
 
 
 def _infer_freq(rows: _Rows) -> str | None:
-    """Return the freq that most distances between neighbours fit, every distance one vote."""
+    """Return the freq that nearly all distances between neighbours fit, every one with a vote.
+
+    Whole numbers are counted by the most common distance.
+    """
     before, after = rows.ds[:-1][rows.is_followed], rows.ds[1:][rows.is_followed]
     if not len(before):
         return None
     distance = _most_common(after - before)
     if rows.clock == Clock.INTEGER:
         return str(distance) if _is_freq(str(distance)) else None
-    candidates = [*_calendar_freqs(before, after), *_fixed_freqs(distance), "B"]
+    fixed = [] if _are_months(after - before) else _fixed_freqs(distance)
+    candidates = [*_calendar_freqs(before, after), *fixed, "B"]
     candidates = [text for text in candidates if _is_freq(text)]
     shares = [float((Freq.parse(text).advance(before) == after).mean()) for text in candidates]
     best = int(np.argmax(shares))  # the first of equals
-    return candidates[best] if shares[best] > 0.5 else None
+    return candidates[best] if shares[best] >= _SHARE_OF_FREQ else None
 
 
 def _is_freq(text: str) -> bool:
@@ -633,6 +640,13 @@ def _calendar_freqs(before: Times, after: Times) -> list[str]:
     unit, divisor = next((u, d) for u, d in (("Y", 12), ("Q", 3), ("M", 1)) if count % d == 0)
     multiple = count // divisor
     return [f"{multiple if multiple > 1 else ''}{unit}{edge}" for edge in "SE"]
+
+
+def _are_months(distances: NDArray[np.int64]) -> bool:
+    """Whether the distances are months on a day such as the 15th, which no freq counts."""
+    days, rest = np.divmod(distances, _FIXED_UNITS["D"])
+    is_month = (rest == 0) & (days >= 28) & (days <= 31)
+    return bool(is_month.all() and (days != days[0]).any())
 
 
 def _fixed_freqs(distance: int) -> list[str]:
@@ -671,7 +685,7 @@ def _check_needs_no_freq(rows: _Rows, on_gap: OnGap) -> None:
     """Refuse to look for gaps where it is not known what a gap is."""
     if on_gap is not OnGap.SKIP and rows.is_followed.any():
         raise DataError(
-            "gaps can be neither refused nor filled: no freq fits most distances between "
+            "gaps can be neither refused nor filled: no freq fits nearly all distances between "
             "observations; --freq names one",
             path=rows.table.path,
             column=rows.time_column,

@@ -1,7 +1,9 @@
 """What the offline job can refuse, beside what `forecaster.errors` lists.
 
 ForecastError
-└── DataError   a table of series cannot be used as it is
+├── DataError       a table of series cannot be used as it is
+├── DivergedError   a fit ended in weights or losses that are no numbers
+└── ParityError     two networks with the same weights do not give the same outputs
 """
 
 from pathlib import Path
@@ -35,3 +37,14 @@ class DataError(ForecastError):
         """Return where the fault is, as far as it is known: `path`, `row`, `column`."""
         known = {"path": self.path and str(self.path), "row": self.row, "column": self.column}
         return {name: value for name, value in known.items() if value is not None}
+
+
+class DivergedError(ForecastError):
+    """A fit ended in weights or losses that are no numbers."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"the fit diverged: {what}; try a lower learning_rate")
+
+
+class ParityError(ForecastError):
+    """Two networks with the same weights do not give the same outputs."""

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pydantic import JsonValue
 
 from forecaster import artifact
-from forecaster.errors import ForecastError
+from forecaster.cursor import OnGap
 from forecaster.forecaster import Forecaster
 from forecaster.keras_network import KerasNetwork, build
 from forecaster.model import Engine, build_forecaster
@@ -18,6 +18,7 @@ from forecaster.network import Array, Network, NumpyNetwork, Weights
 from forecaster.record import SCORE_FIELDS
 from forecaster.spec import FORMAT_VERSION, Manifest, ModelSpec
 from training.data import Panel
+from training.errors import ParityError
 from training.network import StreamNetwork, get_weights, predict, set_weights
 from training.streams import Batches
 
@@ -28,10 +29,6 @@ _PARITY_STEPS = 64
 _GOLDEN_VALUES = 32
 
 _LIBRARIES = ("keras", "numpy", "pandas", "scikit-learn", "stepcast", "tensorflow")
-
-
-class ParityError(ForecastError):
-    """Two networks with the same weights do not give the same outputs."""
 
 
 class _OneByOne:
@@ -116,6 +113,7 @@ def export(
     weights: Weights,
     history: Panel,
     season: int,
+    on_gap: OnGap,
     data: dict[str, JsonValue],
     recipe: dict[str, JsonValue],
     scores: dict[str, JsonValue],
@@ -130,6 +128,7 @@ def export(
         weights: By the names that `spec.network.shapes()` gives.
         history: What the model was trained on: its series' records go along.
         season: The usual season of such data.
+        on_gap: What became of steps left out in training.
         data: Facts of the data, for the manifest.
         recipe: How it was trained.
         scores: How it did on data held back, beside the baselines.
@@ -137,8 +136,8 @@ def export(
         replace: Whether a folder of that name may be replaced.
 
     Raises:
-        ArtifactError: If the folder exists and may not be replaced, or the golden trace of Keras is
-            not that of the NumPy network.
+        ArtifactError: If the folder exists and may not be replaced.
+        ParityError: If the golden trace of Keras is not that of the NumPy network.
     """
     forecaster = build_forecaster(spec, weights)
     reference = build_forecaster(spec, weights, Engine.KERAS)
@@ -159,6 +158,7 @@ def export(
         policy=spec.policy,
         freq=history.freq,
         season=season,
+        on_gap=on_gap,
         context=forecaster.context,
         data=data,
         libraries={name: version(name) for name in _LIBRARIES},

@@ -6,11 +6,13 @@ forecaster after export).
 """
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from forecaster.spec import NetworkSpec
-from training.network import StreamNetwork, compile
-from training.recipe import Recipe
+from training.errors import DivergedError
+from training.network import StreamNetwork, compile, get_weights
+from training.recipe import SettledRecipe
 from training.streams import Array, Batches
 
 History = dict[str, list[float]]
@@ -37,7 +39,7 @@ class KeepTrainingState(keras.callbacks.Callback):
 
 
 def fit(
-    recipe: Recipe,
+    recipe: SettledRecipe,
     spec: NetworkSpec,
     training: Batches,
     validation: Batches | None = None,
@@ -58,6 +60,9 @@ def fit(
 
     Returns:
         The network and its losses by epoch: `loss`, and `val_loss` with validation.
+
+    Raises:
+        DivergedError: If a loss or a weight is no finite number.
     """
     keras.utils.set_random_seed(seed)
     _, batch, window, _ = training.inputs.shape
@@ -83,11 +88,23 @@ def fit(
         shuffle=False,
         verbose=0,
     )
-    return network, {
+    losses = {
         name: [float(value) for value in values]
         for name, values in history.history.items()
         if name in ("loss", "val_loss")
     }
+    _check_finite(network, losses)
+    return network, losses
+
+
+def _check_finite(network: StreamNetwork, losses: History) -> None:
+    for name, values in losses.items():
+        for epoch, value in enumerate(values, 1):
+            if not np.isfinite(value):
+                raise DivergedError(f"{name} of epoch {epoch} is {value}")
+    for name, weight in get_weights(network).items():
+        if not np.isfinite(weight).all():
+            raise DivergedError(f"weights {name} hold values that are no numbers")
 
 
 def _dataset(batches: Batches) -> tf.data.Dataset:

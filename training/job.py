@@ -12,6 +12,7 @@ from pydantic import JsonValue
 from sklearn.preprocessing import MinMaxScaler as SklearnMinMaxScaler
 
 from forecaster.calendar import Freq
+from forecaster.cursor import OnGap
 from forecaster.errors import ArtifactError
 from forecaster.model import build_forecaster
 from forecaster.spec import (
@@ -25,20 +26,41 @@ from forecaster.spec import (
     TransformSpec,
 )
 from forecaster.transform import PlainTransform
-from training.backtest import backtest, default_test
+from training.backtest import backtest, check_walk, default_test
 from training.data import Gap, Panel, read_panel
 from training.errors import DataError
 from training.export import check_parity, export, residual_offsets
 from training.fit import fit
 from training.network import get_weights
-from training.recipe import Job, Recipe
+from training.recipe import Job, SettledRecipe, settle
 from training.report import Run, render
 from training.streams import Batches, Stream, cut, pack, restart_every_window, samples
 
 Floats = NDArray[np.float64]
-# Called after each epoch with the run, the epoch (from 1) and its losses.
-OnEpoch = Callable[[int, int, dict[str, float]], None]
 
+
+@dataclass(frozen=True)
+class Epoch:
+    """An epoch that has ended.
+
+    Args:
+        run: Which seed's, from 1.
+        runs: How many seeds there are.
+        number: Which epoch, from 1.
+        epochs: How many there are at most.
+        losses: Its losses.
+    """
+
+    run: int
+    runs: int
+    number: int
+    epochs: int
+    losses: dict[str, float]
+
+
+OnEpoch = Callable[[Epoch], None]
+# Called with what is being done, when it begins.
+OnStage = Callable[[str], None]
 
 # Steps before the validation part that give its state time to form; they are not scored.
 _VALIDATION_WARMUP = 200
@@ -69,7 +91,12 @@ class Trained:
 
 
 def train(
-    job: Job, models: Path, *, replace: bool = False, on_epoch: OnEpoch | None = None
+    job: Job,
+    models: Path,
+    *,
+    replace: bool = False,
+    on_epoch: OnEpoch | None = None,
+    on_stage: OnStage | None = None,
 ) -> Trained:
     """Read, split, fit, check parity, walk over the test part, and export.
 
@@ -81,15 +108,20 @@ def train(
         models: The folder of model folders.
         replace: Whether a model of that name may be replaced.
         on_epoch: Called after each epoch.
+        on_stage: Called before each piece of work.
 
     Raises:
         DataError: If the file or the job has a fault.
         ArtifactError: If the model exists and may not be replaced.
+        DivergedError: If the fit ended in weights that are no numbers.
         ParityError: If the exported network is not the trained one.
     """
     folder = models / job.name
     if folder.exists() and not replace:
-        raise ArtifactError(folder, expected="no model of that name yet", found="one")
+        found = "one; --force replaces it"
+        raise ArtifactError(folder, expected="no model of that name yet", found=found)
+    tell = on_stage or (lambda stage: None)
+    tell(f"Reading {job.file}")
     panel = read_panel(
         job.file,
         id_column=job.id_column,
@@ -100,11 +132,13 @@ def train(
     )
     history, test = panel.split(job.test or default_test(panel))
     season = job.season or usual_season(panel)
-    plan = _plan(job.recipe, history)
+    plan = _plan(job, history, test)
+    job = job.model_copy(update={"recipe": plan.recipe})
     runs = tuple(
-        _run(plan, number, history, test, season, on_epoch)
+        _run(plan, number, history, test, season, on_epoch, tell)
         for number in range(job.recipe.repeats + 1)
     )
+    tell("Writing model and report")
     scores: dict[str, JsonValue] = {**runs[0].walk.summary(), "seeds": _spread(runs)}
     export(
         folder,
@@ -112,6 +146,7 @@ def train(
         weights=runs[0].weights,
         history=history,
         season=season,
+        on_gap=job.on_gap if panel.gaps else OnGap.REJECT,
         data={
             "file": job.file.name,
             "sha256": panel.fingerprint,
@@ -136,7 +171,7 @@ def usual_season(panel: Panel) -> int:
 class _Plan:
     """What all seeds of a job share."""
 
-    recipe: Recipe
+    recipe: SettledRecipe
     network: NetworkSpec
     transform: TransformSpec
     scaler: Scaler
@@ -144,18 +179,23 @@ class _Plan:
     validation: Batches | None
 
 
-def _plan(recipe: Recipe, history: Panel) -> _Plan:
-    transform_spec = TransformSpec(difference=recipe.difference)
+def _plan(job: Job, history: Panel, test: Panel) -> _Plan:
+    """Settle what all seeds share; what a walk would refuse is refused here, before the fit."""
+    transform_spec = TransformSpec(difference=job.recipe.difference)
+    check_walk(history, test, job.recipe.difference + 1, job.file)
     values = [series.y for series in history.series]
-    scaler = _scaler(recipe, values)
+    scaler = _scaler(job, values)
     transform = PlainTransform(transform_spec, scaler)
     streams = samples(transform, values)
-    if not any(stream.weights.any() for stream in streams):
+    count = sum(int(np.count_nonzero(stream.weights)) for stream in streams)
+    if not count:
         longest = max(len(y) for y in values)
         raise DataError(
             f"too few observations: {longest} before the test in the longest series, "
-            f"at least {transform.context + 1} are needed to learn one step"
+            f"at least {transform.context + 1} are needed to learn one step",
+            path=job.file,
         )
+    recipe = settle(job.recipe, count)
     training, validation = _split(recipe, streams)
     outputs = 1 + len(recipe.quantiles) if recipe.loss == "quantiles" else 1
     return _Plan(
@@ -168,7 +208,8 @@ def _plan(recipe: Recipe, history: Panel) -> _Plan:
     )
 
 
-def _scaler(recipe: Recipe, histories: list[Floats]) -> Scaler:
+def _scaler(job: Job, histories: list[Floats]) -> Scaler:
+    recipe = job.recipe
     if recipe.scale == "running" or (recipe.scale == "auto" and len(histories) > 1):
         return RunningScaler()
     lag = recipe.difference
@@ -176,12 +217,14 @@ def _scaler(recipe: Recipe, histories: list[Floats]) -> Scaler:
     known = np.concatenate(changes)
     known = known[~np.isnan(known)]
     if not known.size:
-        raise DataError(f"too few observations: no difference at lag {lag} before the test")
+        raise DataError(
+            f"too few observations: no difference at lag {lag} before the test", path=job.file
+        )
     fitted = SklearnMinMaxScaler(feature_range=(-1, 1)).fit(known[:, None])
     return MinMaxScaler(data_min=float(fitted.data_min_[0]), data_max=float(fitted.data_max_[0]))
 
 
-def _split(recipe: Recipe, streams: list[Stream]) -> tuple[Batches, Batches | None]:
+def _split(recipe: SettledRecipe, streams: list[Stream]) -> tuple[Batches, Batches | None]:
     """Hold the end of each stream back for validation, and pack both parts."""
     held = [int(len(stream) * recipe.validation) for stream in streams]
     if sum(held) < _FEWEST_VALIDATION_STEPS:
@@ -215,14 +258,17 @@ def _run(
     test: Panel,
     season: int,
     on_epoch: OnEpoch | None,
+    tell: OnStage,
 ) -> Run:
     """Fit from one seed, check the network against its batch-1 copies, and walk."""
     recipe, seed = plan.recipe, plan.recipe.seed + number
 
     def report_epoch(epoch: int, logs: dict[str, float] | None) -> None:
         if on_epoch is not None:
-            on_epoch(number, epoch + 1, logs or {})
+            runs = recipe.repeats + 1
+            on_epoch(Epoch(number + 1, runs, epoch + 1, recipe.epochs, logs or {}))
 
+    tell("Training")
     started = time.perf_counter()
     network, losses = fit(
         recipe,
@@ -233,6 +279,7 @@ def _run(
         callbacks=(keras.callbacks.LambdaCallback(on_epoch_end=report_epoch),),
     )
     seconds = time.perf_counter() - started
+    tell("Walking over the test part")
     if recipe.loss == "quantiles":
         head = HeadSpec(kind="quantiles", quantiles=recipe.quantiles)
     else:

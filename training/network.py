@@ -14,7 +14,7 @@ from keras import ops
 
 from forecaster.keras_network import get_weights, set_weights
 from forecaster.spec import NetworkSpec
-from training.recipe import Recipe
+from training.recipe import SettledRecipe
 from training.streams import Array, Batches
 
 # Unrolled windows run faster and compile slower; longer ones loop.
@@ -81,7 +81,7 @@ class StreamNetwork(keras.Model):
             variable.assign(state)
 
 
-def compile(network: StreamNetwork, recipe: Recipe, *, steps: int) -> None:
+def compile(network: StreamNetwork, recipe: SettledRecipe, *, steps: int) -> None:
     """Give the network its optimiser and loss.
 
     Args:

@@ -20,25 +20,39 @@ from training.errors import DataError
 Scale = Literal["auto", "minmax", "running"]
 Optimizer = Literal["adam", "adamw", "nadam", "rmsprop", "sgd"]
 Loss = Literal["quantiles", "mse", "mae", "huber"]
+Units = Annotated[tuple[Annotated[int, Field(ge=1, le=8192)], ...], Field(min_length=1)]
+Count = Annotated[int, Field(ge=1)]
+Rate = Annotated[float, Field(gt=0)]
+
+# With fewer samples than this a large network learns the noise, and a plain one does better.
+_MANY_SAMPLES = 400
+# The textbook's for two years of months: 22 samples, 1000 epochs.
+_PLAIN_UPDATES = 22_000
+_MOST_PLAIN_EPOCHS = 1000
 
 
 class Recipe(BaseModel):
     """How a network is made and fitted. Every field is a flag of `stepcast train`.
 
+    Where a field may be `None`, that is the default, and `settle` chooses by the number of samples.
+
     Args:
         difference: Lag of the difference taken of each series; 0 for none.
         scale: `minmax`: one map to [-1, 1] for all series. `running`: each series by the running
             size of its own differences. `auto`: minmax for one series, running for several.
-        units: LSTM units of each layer.
+        units: LSTM units of each layer; `None` for 1, or 32 where there are many samples.
         policy: Whether state is carried from step to step, in training and in service.
-        batch: Streams trained side by side, each with a state of its own.
+        batch: Streams trained side by side, each with a state of its own; `None` for 1, or 32
+            where there are many samples.
         window: Steps through which the gradient runs. State is carried from window to window.
-        epochs: Passes over the data, at most.
+            `None` for 1, or 24 where there are many samples and state is carried.
+        epochs: Passes over the data, at most; `None` for those that make about 22,000 updates, at
+            most 1000, or for 200 where there are many samples.
         optimizer: Which optimiser of Keras.
-        learning_rate: Its step size.
+        learning_rate: Its step size; `None` for 0.001, or 0.003 where there are many samples.
         clip_norm: Largest norm of a gradient; 0 for no limit.
         loss: `quantiles` trains a mean and quantiles; the others a mean alone, and its intervals
-            are those of its residuals.
+            are those of its residuals. `None` for mse, or quantiles where there are many samples.
         quantiles: The quantile levels.
         validation: Share of the training part, at its end, that is held back to stop by.
         patience: Epochs without improvement of the validation loss before the fit stops; the rate
@@ -52,27 +66,20 @@ class Recipe(BaseModel):
 
     difference: int = Field(default=1, ge=0)
     scale: Scale = "auto"
-    units: tuple[Annotated[int, Field(ge=1, le=8192)], ...] = (32,)
+    units: Units | None = None
     policy: Policy = Policy.CARRY
-    batch: int = Field(default=32, ge=1)
-    window: int = Field(default=24, ge=1)
-    epochs: int = Field(default=200, ge=1)
+    batch: Count | None = None
+    window: Count | None = None
+    epochs: Count | None = None
     optimizer: Optimizer = "adam"
-    learning_rate: float = Field(default=0.003, gt=0)
+    learning_rate: Rate | None = None
     clip_norm: float = Field(default=1.0, ge=0)
-    loss: Loss = "quantiles"
+    loss: Loss | None = None
     quantiles: tuple[float, ...] = QUANTILES
     validation: float = Field(default=0.2, ge=0, lt=1)
     patience: int = Field(default=20, ge=1)
     seed: int = Field(default=1, ge=0, lt=2**32)
     repeats: int = Field(default=0, ge=0)
-
-    @field_validator("units")
-    @classmethod
-    def _check_units(cls, units: tuple[int, ...]) -> tuple[int, ...]:
-        if not units:
-            raise ValueError("at least one layer is needed")
-        return units
 
     @field_validator("quantiles")
     @classmethod
@@ -81,9 +88,49 @@ class Recipe(BaseModel):
 
     @model_validator(mode="after")
     def _check_window(self) -> "Recipe":
-        if self.policy is Policy.RESET_EACH_STEP and self.window != 1:
+        if self.policy is Policy.RESET_EACH_STEP and self.window not in (None, 1):
             raise ValueError("policy reset_each_step trains each step alone: it needs window 1")
         return self
+
+
+class SettledRecipe(Recipe):
+    """A recipe with nothing left to choose, as a fit takes it and a manifest tells it."""
+
+    units: Units
+    batch: Count
+    window: Count
+    epochs: Count
+    learning_rate: Rate
+    loss: Loss
+
+
+def settle(recipe: Recipe, samples: int) -> SettledRecipe:
+    """Choose what a recipe leaves open.
+
+    Below 400 samples that is the textbook's plain network of one unit, fed one step at a time;
+    above, one that learns quantiles too.
+
+    Args:
+        recipe: What it names is kept.
+        samples: How many steps there are to learn from, validation included.
+    """
+    chosen: dict[str, Any]
+    if samples < _MANY_SAMPLES:
+        chosen = {"units": (1,), "batch": 1, "window": 1, "learning_rate": 0.001, "loss": "mse"}
+    else:
+        chosen = {
+            "units": (32,),
+            "batch": 32,
+            "window": 1 if recipe.policy is Policy.RESET_EACH_STEP else 24,
+            "epochs": 200,
+            "learning_rate": 0.003,
+            "loss": "quantiles",
+        }
+    chosen |= recipe.model_dump(exclude_none=True)
+    if "epochs" not in chosen:
+        updates = -(-samples // (chosen["batch"] * chosen["window"]))  # in an epoch
+        chosen["epochs"] = min(-(-_PLAIN_UPDATES // max(updates, 1)), _MOST_PLAIN_EPOCHS)
+    return SettledRecipe(**chosen)
 
 
 class Job(BaseModel):
@@ -99,7 +146,7 @@ class Job(BaseModel):
         target_column: Column of the values, `y` by default.
         freq: Distance between observations; inferred by default.
         season: Season length for baselines and MASE; the usual one of the frequency by default.
-        on_gap: What to do with gaps against the frequency.
+        on_gap: What to do with gaps against the frequency: `skip`, `fill` or `refuse`.
         note: A sentence for the report: how the recipe was chosen.
         recipe: How the network is made and fitted.
     """
@@ -118,6 +165,12 @@ class Job(BaseModel):
     note: str = ""
     recipe: Recipe = Recipe()
 
+    @field_validator("on_gap", mode="before")
+    @classmethod
+    def _read_on_gap(cls, on_gap: object) -> object:
+        # As the flag: who trains refuses a file, the service rejects an observation.
+        return OnGap.REJECT if on_gap == "refuse" else on_gap
+
 
 def read_job(config: Path | None, changes: dict[str, Any], recipe: dict[str, Any]) -> Job:
     """Return the job of a TOML file, with changes from the command line.
@@ -133,18 +186,30 @@ def read_job(config: Path | None, changes: dict[str, Any], recipe: dict[str, Any
     fields: dict[str, Any] = {}
     if config is not None:
         try:
-            fields = tomllib.loads(config.read_text())
-        except (OSError, tomllib.TOMLDecodeError) as error:
+            fields = tomllib.loads(config.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
             raise DataError(f"{config}: expected a TOML file, found {error}") from error
         if isinstance(fields.get("file"), str):
             fields["file"] = config.parent / fields["file"]
     fields |= changes
-    fields["recipe"] = fields.get("recipe", {}) | recipe
+    source = config or "the command line"
+    in_file = fields.get("recipe", {})
+    if not isinstance(in_file, dict):
+        raise DataError(f"{source}: recipe: expected a table [recipe], found {in_file!r}")
+    fields["recipe"] = in_file | recipe
     try:
         return Job(**fields)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"])
-        source = config or "the command line"
-        found = first.get("input")
-        raise DataError(f"{source}: {where}: {first['msg']}, found {found!r}") from error
+        if first["type"] == "missing":
+            here = "here or " if config else ""
+            raise DataError(f"{source}: {where}: needed, {here}{_FLAGS[where]}") from error
+        problem, found = first["msg"].removeprefix("Value error, "), first["input"]
+        if not isinstance(found, dict):  # a whole table says nothing
+            problem += f", found {found!r}"
+        raise DataError(f"{source}: {where}: {problem}") from error
+
+
+# What a job cannot do without, and how the command line gives it.
+_FLAGS = {"file": "as the first argument", "name": "with --name"}

@@ -78,7 +78,7 @@ def render(
             for method in measures.METHODS
         ],
         coverage=", ".join(
-            f"{100 * share:.0f}% of the actuals for the {level}% interval"
+            f"{_percent(share)} of the actuals for the {level}% interval"
             for level, share in results["model"]["coverage"].items()
         ),
         walk_forward=_inline(walk_forward),
@@ -161,6 +161,10 @@ def _epochs(losses: list[float]) -> range:
 
 def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:,.4g}"
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{share:.0%}"
 
 
 def _png(figure: Figure) -> bytes:

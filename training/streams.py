@@ -81,7 +81,8 @@ def samples(transform: Transform, histories: Sequence[Floats]) -> list[Stream]:
     Args:
         transform: Makes inputs and targets.
         histories: Values of each series, oldest first, of any lengths. NaN is a missing value: the
-            value before stands in for it, and the step before it does not count.
+            value before stands in for it, and the step before it does not count. The first
+            `context` values are known, which the job has checked.
 
     Returns:
         Streams of `len(history) - context` samples, in the order of the histories.

@@ -11,6 +11,7 @@ import pytest
 
 from tests.app.running import ROOT, Process, serving, stepcast
 from tests.forecaster.fakes import write_model
+from training.recipe import Recipe
 
 COMMANDS = ("train", "backtest", "serve", "walk", "inspect")
 SHAMPOO = "examples/shampoo.csv"
@@ -171,7 +172,98 @@ def test_inspect_shows_what_scores_there_are(tmp_path: Path) -> None:
     assert "1.5000" in ended.stdout
 
 
+def test_inspect_shows_coverage_that_is_not_known(tmp_path: Path) -> None:
+    write_model(tmp_path / "unknown")
+    manifest = json.loads((tmp_path / "unknown/manifest.json").read_text())
+    manifest["scores"]["model"]["coverage"] = {"80": None, "95": 0.5}
+    (tmp_path / "unknown/manifest.json").write_text(json.dumps(manifest))
+
+    ended = stepcast("inspect", "unknown", "--models", str(tmp_path))
+
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert "80%: -, 95%: 50%" in ended.stdout
+
+
+# Train
+
+
+@pytest.fixture(scope="module")
+def poor(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A model fitted far too briefly, and what was written to standard error meanwhile."""
+    models = tmp_path_factory.mktemp("models")
+    flags = ("--epochs", "1", "--quantiles", "0.1,0.5,0.9", "--difference", "0", "--json")
+    ended = stepcast(
+        "train", SHAMPOO, "--name", "poor", "--test", "12", "--models", str(models), *flags
+    )
+    assert ended.returncode == 0, ended.stderr
+    json.loads(ended.stdout)
+    return models, ended.stderr
+
+
+WORSE = r"warning: persistence does better on the held-back part: 136\.76 against \d+\.\d\d\n"
+
+
+@pytest.mark.slow
+def test_training_warns_where_a_baseline_does_better(poor: tuple[Path, str]) -> None:
+    assert re.fullmatch(WORSE, poor[1])
+
+
+@pytest.mark.slow
+def test_a_backtest_warns_where_a_baseline_does_better(poor: tuple[Path, str]) -> None:
+    flags = ("--model", "poor", "--models", str(poor[0]), "--test", "12")
+
+    ended = stepcast("backtest", SHAMPOO, *flags)
+
+    assert re.fullmatch(WORSE, ended.stderr)
+
+
+@pytest.mark.slow
+def test_quantiles_are_a_flag(poor: tuple[Path, str]) -> None:
+    manifest = printed("inspect", "poor", "--models", str(poor[0]))
+
+    assert manifest["head"]["quantiles"] == [0.1, 0.5, 0.9]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        ((SHAMPOO,), "the command line: name: needed, with --name"),
+        (("--name", "x"), "the command line: file: needed, as the first argument"),
+        (
+            (SHAMPOO, "--name", "shampoo"),
+            "models/shampoo: expected no model of that name yet, found one; --force replaces it",
+        ),
+        (
+            (SHAMPOO, "--name", "x", "--units", "8,many"),
+            "the command line: recipe.units.1: Input should be a valid integer, unable to parse "
+            "string as an integer, found 'many'",
+        ),
+    ],
+)
+@pytest.mark.slow
+def test_training_refuses_in_one_line(arguments: tuple[str, ...], reason: str) -> None:
+    ended = stepcast("train", *arguments)
+
+    assert (ended.returncode, ended.stdout, ended.stderr) == (1, "", f"error: {reason}\n")
+
+
+def test_every_field_of_a_recipe_is_a_flag_that_tells_its_default() -> None:
+    ended = stepcast("train", "--help", variables={"COLUMNS": "400"})
+
+    for name in Recipe.model_fields:
+        assert re.search(rf"--{name.replace('_', '-')} .*Default: ", ended.stdout), name
+
+
 # Backtest and walk
+
+
+def test_a_backtest_over_what_was_trained_on_says_so() -> None:
+    ended = stepcast("backtest", SHAMPOO, "--model", "shampoo", "--test", "14")
+
+    assert ended.stderr == (
+        "warning: the model was trained on the first 2 of these 14 steps; "
+        "it has not seen the last 12\n"
+    )
 
 
 def test_a_backtest_reports_the_model_beside_its_baselines(tested: dict[str, Any]) -> None:

@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 from forecaster.calendar import Clock
 from forecaster.forecaster import Forecaster
 from forecaster.head import Head
+from forecaster.scores import LEVELS, METHODS
 from forecaster.spec import HeadSpec, MinMaxScaler, TransformSpec
 from forecaster.transform import PlainTransform
-from training.backtest import backtest, default_test, seasonal_naive
+from training.backtest import Walk, backtest, default_test, seasonal_naive
 from training.data import Panel, Series
 from training.errors import DataError
 
@@ -84,8 +85,41 @@ def test_a_missing_actual_is_stepped_over_and_not_scored() -> None:
 def test_a_history_too_short_for_a_forecast_is_refused_by_name() -> None:
     history, test = panel([1, 2, 3, 4, 5, 6], [1, 2, 3, 4]).split(3)
 
-    with pytest.raises(DataError, match=r"s1.*1 observations before the test.*needs 2"):
+    with pytest.raises(
+        DataError, match=r"'s1': expected 2 or more observations before the test, found 1"
+    ):
         backtest(forecaster(), history, test, season=1)
+
+
+def test_a_history_that_begins_with_a_missing_value_is_refused_by_name() -> None:
+    history, test = panel([1, 2, 3, 4, 5], [1, float("nan"), 3, 4, 5]).split(2)
+
+    with pytest.raises(DataError, match=r"'s1': observation 2 is missing; the first 2 have to be"):
+        backtest(forecaster(), history, test, season=1)
+
+
+def test_a_test_part_without_a_known_actual_is_refused() -> None:
+    history, test = panel([1, 2, 3, float("nan"), float("nan")]).split(2)
+
+    with pytest.raises(DataError, match="no value is known among the last 2 observations"):
+        backtest(forecaster(), history, test, season=1)
+
+
+def test_nothing_known_has_no_coverage_and_no_scores() -> None:
+    unknown = np.full((1, 2), np.nan)
+    walk = Walk(
+        ids=("s0",),
+        y=unknown,
+        forecasts=dict.fromkeys(METHODS, np.ones((1, 2))),
+        intervals=dict.fromkeys(LEVELS, np.ones((1, 2, 2))),
+        histories=(np.ones(3),),
+        season=1,
+    )
+
+    scores = walk.summary()
+
+    assert scores["model"]["rmse"] is None
+    assert scores["model"]["coverage"] == {"80": None, "95": None}
 
 
 def test_progress_counts_the_steps() -> None:

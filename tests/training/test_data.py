@@ -619,6 +619,15 @@ def test_freq_is_inferred_with_and_without_gaps(
         (["2020-01-01"], None),
         (["2020-01-01", "2020-01-02", "2020-01-04", "2020-01-08", "2020-01-16"], None),
         (["2020-01-01T00:00:00", "2020-01-01T00:00:00.5", "2020-01-01T00:00:01"], None),
+        # Months on the 15th are no freq, and not 31 days either.
+        (["2020-05-15", "2020-06-15", "2020-07-15", "2020-08-15", "2020-09-15"], None),
+        ([f"{2000 + n // 12}-{n % 12 + 1:02}-15" for n in range(60)], None),
+        ([f"{2000 + n // 4}-{n % 4 * 3 + 2:02}-15" for n in range(40)], None),
+        ([f"{2000 + n}-06-15T12:00" for n in range(20)], None),
+        # One month of 31 days among 30 of 30 is as uneven.
+        ([*times("30D", "2020-01-01", 31), "2022-07-20"], None),
+        (times("4W", "2020-01-01", 30), "4W"),
+        (times("D", "2020-01-01", 10)[::2] + times("D", "2020-01-10", 5), None),
         (["1", "2", "3", "7"], "1"),
         (["1"], None),
         (["0", str(10**15), str(2 * 10**15)], None),
@@ -630,7 +639,7 @@ def test_freq_of_few_or_uneven_times(write: Write, ds: list[str], expected: str 
 
 
 def test_the_distances_of_all_series_vote(write: Write) -> None:
-    hourly = table(times("h", "2020-01-01", 10), "a")
+    hourly = table(times("h", "2020-01-01", 28), "a")
     daily = table(times("D", "2020-01-01", 4), "b") + table(["2020-01-01"], "c")
 
     panel = read_panel(write("unique_id,ds,y\n" + hourly + daily))
@@ -732,9 +741,9 @@ def test_gaps_are_refused_if_asked(write: Write) -> None:
 
 @pytest.mark.parametrize("on_gap", [OnGap.REJECT, OnGap.FILL])
 def test_a_time_between_steps_can_neither_be_filled_nor_left(write: Write, on_gap: OnGap) -> None:
-    ds = [*times("D", "2020-01-01", 5), "2020-01-05T12:00:00"]
+    ds = [*times("D", "2020-01-01", 10), "2020-01-10T12:00:00"]
 
-    with pytest.raises(DataError, match=r"row 7, .* between steps of freq D"):
+    with pytest.raises(DataError, match=r"row 12, .* between steps of freq D"):
         panel_of(write, ds, on_gap=on_gap)
 
 

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from forecaster.spec import NetworkSpec
+from training.errors import DivergedError
 from training.fit import KeepTrainingState, fit
 from training.network import StreamNetwork, get_weights, predict
-from training.recipe import Loss, Optimizer, Recipe
+from training.recipe import Loss, Optimizer, SettledRecipe
 from training.streams import Batches, Stream, cut, pack
 
 pytestmark = pytest.mark.slow
@@ -25,10 +26,9 @@ def packed(stream: Stream, *, batch: int = 2, window: int = 3) -> Batches:
     return pack(cut([stream], batch=batch, window=window), batch=batch, window=window)
 
 
-def recipe(**changes: object) -> Recipe:
-    return Recipe.model_validate(
-        {"units": [4], "batch": 2, "window": 3, "epochs": 5, "loss": "mse"} | changes
-    )
+def recipe(**changes: object) -> SettledRecipe:
+    fixed = {"units": [4], "batch": 2, "window": 3, "epochs": 5, "loss": "mse"}
+    return SettledRecipe.model_validate(fixed | {"learning_rate": 0.003} | changes)
 
 
 def test_a_fit_lowers_the_loss_and_the_same_seed_gives_the_same_weights() -> None:
@@ -122,3 +122,19 @@ def test_every_optimiser_and_loss_of_a_recipe_fits(field: str, value: str) -> No
     assert np.isfinite(history["loss"][0])
     if field == "optimizer":
         assert type(network.optimizer).__name__.lower() == value
+
+
+def test_a_fit_that_diverged_says_so() -> None:
+    """It was once reported as networks that differ by nan."""
+    diverging = recipe(optimizer="sgd", learning_rate=1e30, clip_norm=0)
+
+    with pytest.raises(DivergedError, match=r"the fit diverged: .*; try a lower learning_rate"):
+        fit(diverging, SPEC, packed(wave()), seed=1)
+
+
+def test_weights_that_are_no_numbers_are_a_fit_that_diverged() -> None:
+    """The last update may be the one that diverges: its losses are still finite."""
+    once = recipe(optimizer="sgd", learning_rate=1e39, clip_norm=0, epochs=1, window=60, batch=1)
+
+    with pytest.raises(DivergedError, match=r"weights \S+ hold values that are no numbers"):
+        fit(once, SPEC, packed(wave(), batch=1, window=60), seed=1)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from forecaster import artifact
+from forecaster.cursor import OnGap
 from forecaster.errors import ArtifactError
 from forecaster.model import Engine
 from forecaster.scores import MEASURES
@@ -117,8 +118,69 @@ def test_the_report_stands_alone(tmp_path: Path) -> None:
 def test_a_model_of_that_name_is_not_replaced_unasked(tmp_path: Path) -> None:
     (tmp_path / "taken").mkdir()
 
-    with pytest.raises(ArtifactError, match="expected no model of that name yet"):
+    with pytest.raises(ArtifactError, match=r"expected no model of that name yet.*--force"):
         train(Job(file=SHAMPOO, name="taken"), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("rows", "problem"),
+    [
+        ({"b": ["", "2", "3", "4", "5", "6"]}, "'b': observation 1 is missing; the first 2 "),
+        ({"b": ["1", "", "3", "4", "5", "6"]}, "'b': observation 2 is missing; the first 2 "),
+        ({"b": ["1", "2", "3"]}, "'b': expected 2 or more observations before the test, found 1"),
+        ({"a": ["1", "2", "3", "4", "", ""]}, "no value is known among the last 2 observations"),
+    ],
+)
+def test_what_cannot_be_walked_is_refused_before_the_fit(
+    tmp_path: Path, rows: dict[str, list[str]], problem: str
+) -> None:
+    """It was once refused after the fit, naming neither file nor series."""
+    file = tmp_path / "panel.csv"
+    whole = {"a": ["1", "2", "3", "4", "5", "6"]} if "a" not in rows else {}
+    lines = [f"{name},{y}" for name, values in (whole | rows).items() for y in values]
+    file.write_text("\n".join(["unique_id,y", *lines]) + "\n")
+    told: list[str] = []
+
+    with pytest.raises(DataError, match=f"panel.csv: .*{problem}"):
+        train(Job(file=file, name="p", test=2), tmp_path, on_stage=told.append)
+
+    assert told == [f"Reading {file}"]
+
+
+def test_what_the_recipe_leaves_open_is_settled_in_manifest_and_report(tmp_path: Path) -> None:
+    recipe = Recipe(epochs=2)
+
+    trained = train(Job(file=SHAMPOO, name="m", test=12, recipe=recipe), tmp_path)
+
+    settled = artifact.load(trained.folder).manifest.recipe
+    assert (settled["units"], settled["loss"], settled["batch"]) == ([1], "mse", 1)
+    assert (settled["window"], settled["epochs"]) == (1, 2)
+    page = (trained.folder / "report" / "index.html").read_text()
+    assert "units = [1]" in page
+    assert "null" not in page
+
+
+@pytest.mark.parametrize(
+    ("choice", "left_out", "expected"),
+    [
+        (OnGap.SKIP, True, OnGap.SKIP),
+        (OnGap.FILL, True, OnGap.FILL),
+        (OnGap.FILL, False, OnGap.REJECT),
+        (OnGap.REJECT, False, OnGap.REJECT),
+    ],
+)
+def test_the_manifest_tells_what_became_of_gaps(
+    tmp_path: Path, choice: OnGap, left_out: bool, expected: OnGap
+) -> None:
+    file = write_panel(tmp_path / "daily.csv", [40])
+    if left_out:
+        lines = file.read_text().splitlines()
+        file.write_text("\n".join(lines[:20] + lines[21:]) + "\n")
+    job = Job(file=file, name="daily", on_gap=choice, recipe=Recipe(epochs=1))
+
+    trained = train(job, tmp_path)
+
+    assert artifact.load(trained.folder).manifest.on_gap is expected
 
 
 def test_a_series_too_short_to_learn_from_is_refused(tmp_path: Path) -> None:
@@ -128,17 +190,26 @@ def test_a_series_too_short_to_learn_from_is_refused(tmp_path: Path) -> None:
         train(Job(file=file, name="short", test=2), tmp_path)
 
 
-def test_epochs_are_told_as_they_end(tmp_path: Path) -> None:
-    told: list[tuple[int, int]] = []
+def test_work_is_told_as_it_goes_on(tmp_path: Path) -> None:
+    told: list[str] = []
     recipe = Recipe(units=(1,), batch=1, window=1, epochs=3, validation=0, repeats=1)
 
     train(
         Job(file=SHAMPOO, name="m", test=12, recipe=recipe),
         tmp_path,
-        on_epoch=lambda number, epoch, losses: told.append((number, epoch)),
+        on_epoch=lambda epoch: told.append(
+            f"{epoch.run}/{epoch.runs}, {epoch.number}/{epoch.epochs}"
+        ),
+        on_stage=told.append,
     )
 
-    assert told == [(0, 1), (0, 2), (0, 3), (1, 1), (1, 2), (1, 3)]
+    walked = "Walking over the test part"
+    assert told == [
+        f"Reading {SHAMPOO}",
+        *("Training", "1/2, 1/3", "1/2, 2/3", "1/2, 3/3", walked),
+        *("Training", "2/2, 1/3", "2/2, 2/3", "2/2, 3/3", walked),
+        "Writing model and report",
+    ]
 
 
 def test_the_manifest_is_plain_json_without_nan(tmp_path: Path) -> None:

@@ -16,7 +16,8 @@ from forecaster.spec import (
     RunningScaler,
     TransformSpec,
 )
-from training.export import ParityError, check_parity
+from training.errors import ParityError
+from training.export import check_parity
 from training.network import StreamNetwork, get_weights, predict, quantile_loss, set_weights
 from training.streams import Array, Batches
 

@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from forecaster.cursor import OnGap
 from forecaster.spec import Policy
 from training.errors import DataError
-from training.recipe import Recipe, read_job
+from training.recipe import Recipe, SettledRecipe, read_job, settle
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -39,6 +40,42 @@ def test_a_policy_that_resets_each_step_trains_each_step_alone() -> None:
         Recipe(policy=Policy.RESET_EACH_STEP, window=2)
 
 
+@pytest.mark.parametrize(("samples", "epochs"), [(1, 1000), (22, 1000), (118, 187), (399, 56)])
+def test_few_samples_take_the_plain_recipe(samples: int, epochs: int) -> None:
+    """The large one lost to persistence on the 22 samples of the shampoo sales."""
+    recipe = settle(Recipe(), samples)
+
+    assert recipe == SettledRecipe(
+        units=(1,), batch=1, window=1, epochs=epochs, learning_rate=0.001, loss="mse"
+    )
+
+
+def test_many_samples_take_the_large_recipe() -> None:
+    recipe = settle(Recipe(), 400)
+
+    assert recipe == SettledRecipe(
+        units=(32,), batch=32, window=24, epochs=200, learning_rate=0.003, loss="quantiles"
+    )
+
+
+@pytest.mark.parametrize("samples", [22, 4000])
+def test_a_policy_that_resets_each_step_settles_on_window_1(samples: int) -> None:
+    assert settle(Recipe(policy=Policy.RESET_EACH_STEP), samples).window == 1
+
+
+@pytest.mark.parametrize("samples", [22, 4000])
+def test_what_a_recipe_names_is_kept(samples: int) -> None:
+    named = SettledRecipe(
+        units=(7, 5), batch=3, window=4, epochs=9, learning_rate=0.5, loss="mae", validation=0.1
+    )
+
+    assert settle(Recipe(**named.model_dump()), samples) == named
+
+
+def test_epochs_make_up_for_a_larger_batch() -> None:
+    assert settle(Recipe(batch=2, window=5), 300).epochs == 734  # of 30 updates each
+
+
 def test_a_job_file_names_its_data_relative_to_itself(tmp_path: Path) -> None:
     config = tmp_path / "job.toml"
     config.write_text('file = "data/sales.csv"\nname = "sales"\n[recipe]\nunits = [8, 4]\n')
@@ -61,7 +98,13 @@ def test_flags_go_before_the_job_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ('name = "x"\n', "file: Field required"),
+        ('name = "x"\n', "file: needed, here or as the first argument$"),
+        ('file = "a.csv"\n', "name: needed, here or with --name$"),
+        ('file = "a.csv"\nname = "x"\nrecipe = 5\n', "recipe: expected a table .*, found 5$"),
+        (
+            'file = "a.csv"\nname = "x"\n[recipe]\npolicy = "reset_each_step"\nwindow = 2\n',
+            "recipe: policy reset_each_step .* needs window 1$",
+        ),
         ('file = "a.csv"\nname = "../x"\n', "name: .*found '../x'"),
         ('file = "a.csv"\nname = "x"\nfreq = "fortnight"\n', "freq 'fortnight' is not known"),
         ('file = "a.csv"\nname = "x"\n[recipe]\nepoch = 3\n', "recipe.epoch: .*found 3"),
@@ -76,6 +119,31 @@ def test_a_fault_in_a_job_file_is_named_with_the_file(
 
     with pytest.raises(DataError, match=f"job.toml.*{message}"):
         read_job(config, {}, {})
+
+
+def test_a_job_file_that_is_not_utf_8_is_refused(tmp_path: Path) -> None:
+    config = tmp_path / "job.toml"
+    config.write_bytes('name = "caf\u00e9"\n'.encode("latin-1"))
+
+    with pytest.raises(DataError, match=r"job.toml: expected a TOML file, found .*utf-8"):
+        read_job(config, {}, {})
+
+
+def test_what_the_command_line_leaves_out_is_one_sentence() -> None:
+    with pytest.raises(DataError, match=r"^the command line: name: needed, with --name$"):
+        read_job(None, {"file": Path("a.csv")}, {})
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"), [("refuse", OnGap.REJECT), ("fill", OnGap.FILL), ("skip", OnGap.SKIP)]
+)
+def test_a_job_file_says_what_becomes_of_gaps_as_the_flag_does(
+    tmp_path: Path, text: str, expected: OnGap
+) -> None:
+    config = tmp_path / "job.toml"
+    config.write_text(f'file = "a.csv"\nname = "x"\non_gap = "{text}"\n')
+
+    assert read_job(config, {}, {}).on_gap is expected
 
 
 @pytest.mark.parametrize("path", sorted((REPOSITORY / "examples" / "recipes").glob("*.toml")))
