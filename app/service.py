@@ -207,6 +207,7 @@ class ForecastService:
 
     async def _take_waiting(self) -> None:
         """Take all observations that came in one turn of the event loop, in one step."""
+        await asyncio.sleep(0)  # a turn more, in which those that are just being read join
         waiting, self._waiting = self._waiting, []
         ids, y, ds, clocks, expected, futures = zip(*waiting, strict=True)
         rows = Rows(
