@@ -70,6 +70,11 @@ Level = Annotated[float, Field(strict=True, gt=0, lt=100)]
 Quantile = Annotated[float, Field(strict=True, gt=0, lt=1)]
 
 
+def _example(**body: Any) -> ConfigDict:
+    """Return the configuration of a body that OpenAPI shows so."""
+    return ConfigDict(extra="forbid", json_schema_extra={"examples": [body]})
+
+
 class Body(BaseModel):
     """A request body."""
 
@@ -80,6 +85,8 @@ class Body(BaseModel):
 
 class ObserveRequest(Body):
     """One observation of one series."""
+
+    model_config = _example(unique_id="shampoo", ds="1903-01-01", y=339.7)
 
     unique_id: UniqueId
     y: Annotated[Value | None, Field(description="The value; null where it is missing.")]
@@ -163,6 +170,8 @@ def _ask(h: int, level: tuple[float, ...], quantiles: tuple[float, ...]) -> Ask:
 class ForecastRequest(HistoryBody, AskBody):
     """The next steps of a series that is kept, or of a history that is sent along."""
 
+    model_config = _example(unique_id="shampoo", h=3, level=[80, 95])
+
     unique_id: UniqueId | None = None
 
     @model_validator(mode="after")
@@ -177,7 +186,7 @@ class ForecastRequest(HistoryBody, AskBody):
 class SeedRequest(HistoryBody):
     """Begin a series anew, with a history or from a record that there is."""
 
-    model_config = ConfigDict(extra="forbid", validate_by_name=False, validate_by_alias=True)
+    model_config = _example(unique_id="sensor-1", y=[20.1, 20.4, 20.2, 20.7])
 
     unique_id: UniqueId
     copy_from: Annotated[UniqueId | None, Field(description="A series whose record is copied.")] = (
@@ -200,6 +209,8 @@ class SeedRequest(HistoryBody):
 
 class ResetRequest(Body):
     """Zero the recurrent state of one series, or of all."""
+
+    model_config = _example(unique_id="shampoo")
 
     unique_id: UniqueId | None = None
     all: Annotated[Literal[True] | None, Field(description="Every series of the model.")] = None
@@ -278,6 +289,8 @@ class BatchBody(Body):
 class RowsBody(BatchBody):
     """Observations of any series, as `DataFrame.to_dict("list")` writes a long table."""
 
+    model_config = _example(unique_id=["shampoo", "soap"], ds=["1903-01-01"] * 2, y=[339.7, 210.5])
+
     y: list[Value | None]
     ds: list[Ds | None] | None = None
     level: Annotated[
@@ -315,6 +328,8 @@ class RowsBody(BatchBody):
 
 class ForecastBatchRequest(BatchBody, AskBody):
     """The next steps of many series."""
+
+    model_config = _example(unique_id=["shampoo", "soap"], h=1, level=[80])
 
 
 def _check_columns(data: dict[str, Any]) -> None:

@@ -1,14 +1,16 @@
 """Every error has a status, and the OpenAPI document tells no lies about them."""
 
+import json
 import re
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, get_type_hints
 
 import pytest
 from pydantic import TypeAdapter
 
 from app.batch import Columns
 from app.errors import MEDIA_TYPE, STATUS, Problem, describe
+from app.main import CALLS as MAIN_CALLS
 from app.main import create_app
 from app.routes.models import ModelList
 from app.service import Forecasted, Observed, Reset, Seeded, SeriesPage, SeriesStatus
@@ -138,3 +140,15 @@ def test_problem_types_are_names_that_a_program_can_compare() -> None:
 
     assert all(re.fullmatch(r"urn:stepcast:[a-z-]+", one) for one in types)
     assert "urn:stepcast:series-not-warm-yet" in types
+
+
+@pytest.mark.parametrize("call", [call for call in CALLS if call.startswith("POST")])
+def test_every_call_with_a_body_shows_one_that_is_valid(call: str) -> None:
+    path = call.removeprefix("POST ")
+    body = TypeAdapter(get_type_hints(MAIN_CALLS[path])["body"])
+    reference = CALLS[call]["requestBody"]["content"]["application/json"]["schema"]["$ref"]
+
+    schema = create_app(Settings()).openapi()["components"]["schemas"][reference.split("/")[-1]]
+
+    for example in schema["examples"]:
+        body.validate_json(json.dumps(example))
