@@ -122,7 +122,9 @@ def test_the_running_scale_equals_its_definition_over_the_array(
     for seen, change in enumerate(changes.tolist()):
         # From the ninth on none counts for more than six times the scale so far.
         counted = min(change, 6 * square**0.5) if seen >= 8 and square > 0 else change
-        square += (counted**2 - square) / min(seen + 1, window)
+        # Not square += gain * (...): that loses a square of 1e-58 beside one of 1.
+        gain = 1.0 / min(seen + 1, window)
+        square = square * (1.0 - gain) + counted**2 * gain
     np.testing.assert_allclose(rms, square**0.5, rtol=EXACT, atol=EXACT)
 
 
