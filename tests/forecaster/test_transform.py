@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -118,14 +120,13 @@ def test_the_running_scale_equals_its_definition_over_the_array(
 
     y = np.array(history)
     changes = np.abs(y[difference:] - y[:-difference] if difference else y)
-    square = 0.0
+    expected = 0.0  # the root of the mean square: the square of 1e-225 is no number
     for seen, change in enumerate(changes.tolist()):
         # From the ninth on none counts for more than six times the scale so far.
-        counted = min(change, 6 * square**0.5) if seen >= 8 and square > 0 else change
-        # Not square += gain * (...): that loses a square of 1e-58 beside one of 1.
+        counted = min(change, 6 * expected) if seen >= 8 and expected > 0 else change
         gain = 1.0 / min(seen + 1, window)
-        square = square * (1.0 - gain) + counted**2 * gain
-    np.testing.assert_allclose(rms, square**0.5, rtol=EXACT, atol=EXACT)
+        expected = math.hypot(expected * math.sqrt(1.0 - gain), counted * math.sqrt(gain))
+    np.testing.assert_allclose(rms, expected, rtol=EXACT, atol=EXACT)
 
 
 def test_a_running_scale_worked_out_by_hand() -> None:
