@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from forecaster.calendar import Clock, Freq, format_ds
 from forecaster.cursor import OnGap
 from forecaster.errors import InvalidRequestError
+from forecaster.forecaster import LARGEST_VALUE
 from training.errors import DataError
 
 Values = NDArray[np.float64]
@@ -38,11 +39,9 @@ _ISO = (
     r"(?:[T ][0-9]{2}(?::[0-9]{2}(?::[0-9]{2}(?:\.[0-9]{1,9})?)?)?(?:Z|[+-][0-9]{2}:?[0-9]{2})?)?)?"
 )
 
-# Squares and sums of values have to stay finite in 64-bit floats.
-_LARGEST_VALUE = 1e300
 # The distance between two integers below this fits in 64 bits.
 _INTEGER_BOUND = 2**62
-# As the service: a longer gap is a wrong date more often than not.
+# A longer gap is a wrong date more often than not.
 _LONGEST_FILL = 1000
 _TOO_LONG = f", at most {_LONGEST_FILL} are filled"
 
@@ -434,8 +433,8 @@ def _read_numbers(table: _Table, name: str) -> Values:
         table.refuse(name, ~(is_missing | _is(text.str.fullmatch(_NUMBER))), "a number")
         numbers = np.full(len(text), np.nan)
         numbers[~is_missing] = text.to_numpy(dtype=object)[~is_missing].astype(np.float64)
-    is_too_large = np.abs(numbers) > _LARGEST_VALUE
-    table.refuse(name, is_too_large, f"a number between -{_LARGEST_VALUE} and {_LARGEST_VALUE}")
+    is_too_large = np.abs(numbers) > LARGEST_VALUE
+    table.refuse(name, is_too_large, f"a number between -{LARGEST_VALUE} and {LARGEST_VALUE}")
     return numbers
 
 
