@@ -15,8 +15,15 @@ from app.errors import slug
 from app.intake import BLOCK, NO_NAME, Rows
 from app.service import Ask, ForecastService, History, in_slices, moved
 from forecaster.calendar import Clock, format_times
-from forecaster.errors import ForecastError, SeriesNotFoundError, SeriesNotWarmError
+from forecaster.errors import (
+    ForecastError,
+    SeriesNotFoundError,
+    SeriesNotWarmError,
+    StoreError,
+    StoreUnavailableError,
+)
 from forecaster.forecaster import Forecaster
+from forecaster.journal import ENTRY
 
 Records = NDArray[np.void]
 Columns = dict[str, list[Any]]
@@ -88,14 +95,20 @@ async def observe(service: ForecastService, rows: Rows, ask: Ask) -> Columns:
     answer = _Answer(rows.ids, ask)
     for row, fault in rows.faults.items():
         answer.refuse(row, NOT_VALID, fault)
+    lost: StoreError | None = None
+    count = 0
     async for taken in service.intake.take(rows):
         answer.take(taken.rows, taken.records, service.model.forecaster)
         for row, outcome in taken.outcomes.items():
             if isinstance(outcome, ForecastError):
                 answer.refuse(row, slug(outcome), str(outcome))
+                if isinstance(outcome, StoreUnavailableError):
+                    lost, count = outcome, count + 1
             else:
                 answer.status[row] = outcome
         await asyncio.sleep(0)
+    if lost is not None and count == len(rows.ids) - len(rows.faults):
+        raise lost  # nothing moved
     return answer.columns(with_error=True)
 
 
@@ -177,28 +190,33 @@ async def seed(service: ForecastService, rows: Rows, ask: Ask) -> Columns:
             histories[number] = service.checked(history)
         except ForecastError as error:
             answer.refuse(number, slug(error), str(error))
-    for clock in Clock:
-        numbers = [number for number, one in histories.items() if one.clock is clock]
-        if not numbers:
+    numbers = list(histories)
+    names = [ids[number] for number in numbers]
+    before = await service.store.read(names)
+    entries = np.concatenate(
+        [np.empty(0, ENTRY), *(histories[number].entries(at) for at, number in enumerate(numbers))]
+    )
+    new = service.model.forecaster.new(len(numbers))
+    records = await in_slices(service.model.forecaster.replaying(new, entries))
+    ends = np.searchsorted(entries["series"], np.arange(len(numbers) + 1))
+    for start in range(0, len(numbers), BLOCK):
+        part = slice(start, start + BLOCK)
+        block = np.array(numbers[part], np.intp)
+        past = entries[ends[start] : ends[min(start + BLOCK, len(numbers))]].copy()
+        past["series"] -= start
+        try:
+            put = await service.put(names[part], records[part], past, before[part])
+        except StoreError as error:
+            if isinstance(error, StoreUnavailableError) and start == 0:
+                raise  # nothing moved
+            for number in block.tolist():
+                answer.refuse(number, slug(error), str(error))
             continue
-        before = await service.store.read([ids[number] for number in numbers])
-        records = await in_slices(
-            service.model.forecaster.seeding(
-                [histories[number].y for number in numbers],
-                None if clock is Clock.NONE else [histories[number].ds for number in numbers],
-                clock,
-            )
-        )
-        for start in range(0, len(numbers), BLOCK):
-            block = np.array(numbers[start : start + BLOCK], np.intp)
-            part = slice(start, start + BLOCK)
-            names = [ids[number] for number in block.tolist()]
-            put = await service.put(names, records[part], before[part])
-            answer.take(block[put], records[part][put], service.model.forecaster)
-            for left in np.flatnonzero(~put).tolist():
-                refusal = moved(before[part][left : left + 1])
-                answer.refuse(int(block[left]), slug(refusal), str(refusal))
-            await asyncio.sleep(0)
+        answer.take(block[put], records[part][put], service.model.forecaster)
+        for left in np.flatnonzero(~put).tolist():
+            refusal = moved(before[part][left : left + 1])
+            answer.refuse(int(block[left]), slug(refusal), str(refusal))
+        await asyncio.sleep(0)
     return answer.columns(with_error=False)
 
 

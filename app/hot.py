@@ -10,22 +10,23 @@ answer the same way there; this middleware only answers first. See docs/adr/0005
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import Any, get_type_hints
+from collections.abc import Awaitable, Callable, Set
+from typing import Annotated, Any, Literal, get_type_hints
 
 from fastapi.exceptions import RequestValidationError
-from pydantic import TypeAdapter, ValidationError
-from pydantic_core import to_json
+from pydantic import AfterValidator, BaseModel, FailFast, TypeAdapter, ValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from app.errors import MEDIA_TYPE, document_of
+from app.errors import BusyError, refusal_of
 from app.services import Services
 from app.settings import Settings
 
 # Answers a parsed body, as the routers declare it.
 Handler = Callable[[Any, Services, Settings], Awaitable[Any]]
+
+_JSON = (b"content-type", b"application/json")
 
 # No body has a length of so many digits.
 _LONGEST_NUMBER = 16
@@ -33,8 +34,18 @@ _LONGEST_NUMBER = 16
 # A body that takes milliseconds to read.
 _LARGE_BYTES = 100_000
 
+# What one observation, or the name of one series, takes many times over.
+_SMALL_BYTES = 64_000
+
 # To tell of more faults would take seconds.
 _MOST_FAULTS = 1000
+
+# Values, with commas in names, that a body may hold for each row and beyond the rows. Each one may
+# be a fault, which takes a hundred times as long to tell as a value takes to read.
+_VALUES_A_ROW = 10
+_FEW_VALUES = 100_000
+
+_NOT_KNOWN = "Extra inputs are not permitted"
 
 _Call = Callable[[bytes, Any], Awaitable[bytes]]
 
@@ -45,38 +56,63 @@ class HotCalls:
     Args:
         app: Answers all other requests.
         handlers: What answers a POST, by path. Annotations say what the body and the answer are.
-        max_bytes: The largest body.
+        small: Paths whose bodies hold no list, and so are small.
+        settings: What the bodies may be.
     """
 
-    def __init__(self, app: ASGIApp, handlers: dict[str, Handler], max_bytes: int) -> None:
+    def __init__(
+        self, app: ASGIApp, handlers: dict[str, Handler], small: Set[str], settings: Settings
+    ) -> None:
         self._app = app
-        self._calls = {path: _call(handler) for path, handler in handlers.items()}
-        self._max_bytes = max_bytes
+        most_bytes, most_items = settings.max_body_bytes, _most_items(settings)
+        self._calls = {
+            path: (_call(handler, most_items), _small(most_bytes) if path in small else most_bytes)
+            for path, handler in handlers.items()
+        }
+        self._held_bytes = 0
+        self._most_held_bytes = max(settings.max_bytes_in_flight, most_bytes)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or pass it on."""
-        call = self._calls.get(scope.get("path", "")) if scope["type"] == "http" else None
-        if call is None or scope["method"] != "POST":
-            await self._app(scope, receive, send)
+        found = self._calls.get(scope.get("path", "")) if scope["type"] == "http" else None
+        if found is None or scope["method"] != "POST":
+            await self._pass_on(scope, receive, send)
             return
+        call, most_bytes = found
+        body = bytearray()
         try:
-            body = await self._read(scope, receive)
-            status, media_type, content = 200, b"application/json", await call(body, scope["state"])
+            await self._read(body, most_bytes, scope, receive)
+            content = await call(bytes(body), scope["state"])
+            status, headers = 200, [_JSON, (b"content-length", b"%d" % len(content))]
         except ClientDisconnect:
             return
         except Exception as error:
-            problem = document_of(error)
-            status, media_type = int(str(problem["status"])), MEDIA_TYPE.encode()
-            content = to_json(problem)
-        headers = [(b"content-type", media_type), (b"content-length", b"%d" % len(content))]
+            refused = refusal_of(error)
+            status, headers, content = refused.status, list(refused.headers), refused.content
+        finally:
+            self._held_bytes -= len(body)
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": content})
 
-    async def _read(self, scope: Scope, receive: Receive) -> bytes:
-        """Return the body.
+    async def _pass_on(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        refused = None
+        try:
+            await self._app(scope, receive, send)
+        except Exception as error:
+            # Further out, Starlette and uvicorn would log it with its message.
+            refused = refusal_of(error)
+        if refused is not None:
+            await refused.send(send)
+
+    async def _read(self, body: bytearray, most_bytes: int, scope: Scope, receive: Receive) -> None:
+        """Read the body into `body`, which counts as held from here on.
 
         Raises:
-            HTTPException: If it is too large, declared or sent, or not declared as JSON.
+            HTTPException: If it is too large, declared or sent, or not declared as JSON; or if the
+                bodies of all calls are too large together.
             ClientDisconnect: If it does not come to its end.
         """
         declared = dict(scope["headers"])
@@ -84,27 +120,41 @@ class HotCalls:
         if kind != b"application/json":
             raise HTTPException(415, "send JSON, with the header content-type: application/json")
         length = declared.get(b"content-length", b"0")
-        size = int(length) if len(length) < _LONGEST_NUMBER else self._max_bytes + 1
-        body, is_more = bytearray(), True
-        while is_more and max(size, len(body)) <= self._max_bytes:
+        size = int(length) if len(length) < _LONGEST_NUMBER else most_bytes + 1
+        is_more = True
+        while is_more and max(size, len(body)) <= most_bytes:
             message = await receive()
             if message["type"] == "http.disconnect":
                 raise ClientDisconnect
-            body += message.get("body", b"")
+            chunk = message.get("body", b"")
+            if self._held_bytes + len(chunk) > self._most_held_bytes:
+                raise BusyError("other calls hold all the memory that there is for bodies")
+            body += chunk
+            self._held_bytes += len(chunk)
             is_more = message.get("more_body", False)
-        if max(size, len(body)) > self._max_bytes:
-            detail = f"the body may have at most {self._max_bytes} bytes; split the call"
+        if max(size, len(body)) > most_bytes:
+            detail = f"the body may have at most {most_bytes} bytes; split the call"
             raise HTTPException(413, detail)
-        return bytes(body)
 
 
-def _call(handler: Handler) -> _Call:
+def _small(most_bytes: int) -> int:
+    return min(most_bytes, _SMALL_BYTES)
+
+
+def _most_items(settings: Settings) -> int:
+    return max(settings.max_rows, settings.max_history)
+
+
+def _call(handler: Handler, most_items: int) -> _Call:
     hints = get_type_hints(handler)
     validate = TypeAdapter(hints["body"]).validator.validate_json
     write = TypeAdapter(hints["return"]).serializer.to_json
+    check = _check_of(hints["body"], most_items)
 
     async def call(content: bytes, state: Any) -> bytes:
         try:
+            if len(content) >= _LARGE_BYTES:
+                check(content)
             body = validate(content)
         except ValidationError as error:
             raise _invalid(error) from None
@@ -119,10 +169,44 @@ def _call(handler: Handler) -> _Call:
     return call
 
 
+def _check_of(body: type[BaseModel], most_items: int) -> Callable[[bytes], None]:
+    """Return what looks at a large body before it is validated.
+
+    A million fields that are not known, or a list of millions of faults, take pydantic seconds and
+    gigabytes to tell of. The first such field, or a list that is longer than any may be, is enough.
+    """
+    names = tuple(field.alias or name for name, field in body.model_fields.items())
+    most_values = _VALUES_A_ROW * most_items + _FEW_VALUES
+
+    def check_length(value: object) -> object:
+        if isinstance(value, list) and len(value) > most_items:
+            raise ValueError(f"expected at most {most_items} values, found {len(value)}")
+        return value
+
+    columns = dict[Literal[names], Annotated[Any, AfterValidator(check_length)]]  # type: ignore[valid-type]
+    validate = TypeAdapter(Annotated[columns, FailFast()]).validator.validate_json
+
+    def check(content: bytes) -> None:
+        # Every value but one has a comma, a brace or a bracket before it.
+        values = content.count(b",") + content.count(b"{") + content.count(b"[")
+        if values <= _FEW_VALUES:
+            return
+        if values > most_values:
+            detail = f"the body may have at most {most_values} values; split the call"
+            raise HTTPException(413, detail)
+        validate(content)
+
+    return check
+
+
 def _invalid(error: ValidationError) -> RequestValidationError:
     if error.error_count() > _MOST_FAULTS:
         message = f"the body has {error.error_count()} faults"
         return RequestValidationError([{"loc": ("body",), "type": "missing", "msg": message}])
-    return RequestValidationError(
-        [{**one, "loc": ("body", *one["loc"])} for one in error.errors(include_url=False)]
-    )
+    faults = []
+    for one in error.errors(include_url=False):
+        where, message = one["loc"], one["msg"]
+        if where and where[-1] == "[key]":  # of `_check_of`
+            where, message = where[:-1], _NOT_KNOWN
+        faults.append({**one, "loc": ("body", *where), "msg": message})
+    return RequestValidationError(faults)

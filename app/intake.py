@@ -4,7 +4,8 @@ Every observation goes this way, whether it came alone or in a batch. Most plain
 stepped together; the others are looked at one by one, for they may be duplicates, gaps, or refused.
 """
 
-from collections import Counter
+import asyncio
+from collections import Counter, deque
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from typing import Literal
@@ -12,11 +13,12 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from app.store.protocol import SeriesStore
+from app.store.protocol import Changed, SeriesStore
 from forecaster.calendar import Clock, Freq, Times
 from forecaster.cursor import OnGap, comes_next, place
-from forecaster.errors import ForecastError, SeriesNotWarmError
+from forecaster.errors import ForecastError, SeriesNotWarmError, StoreError, StoreFullError
 from forecaster.forecaster import LARGEST_VALUE, Forecaster, check_values
+from forecaster.journal import ENTRY, Entries, Mark, observed
 
 Records = NDArray[np.void]
 Indices = NDArray[np.intp]
@@ -24,6 +26,9 @@ Status = Literal["applied", "duplicate"]
 
 # Series stepped at once: a few milliseconds, after which other callers have their turn.
 BLOCK = 2048
+
+# Blocks of a call that are on their way to the store at once.
+_AHEAD = 4
 
 # No step is expected.
 ANY_STEP = -1
@@ -90,20 +95,43 @@ class Intake:
         """Take all rows that can be taken, block by block.
 
         A row that cannot be taken changes nothing. The first rows of all series come before their
-        second rows, and so on.
+        second rows, and so on. While the store makes a block durable, the next are stepped.
         """
-        for block in blocks(rows):
+        todo = blocks(rows)
+        first = next(todo, None)
+        if first is None:
+            return
+        second = next(todo, None)
+        if second is None:
+            yield await self._take(rows, first)
+            return
+        ahead = deque([asyncio.create_task(self._take(rows, block)) for block in (first, second)])
+        for block in todo:
+            if len(ahead) == _AHEAD:
+                yield await ahead.popleft()
+            ahead.append(asyncio.create_task(self._take(rows, block)))
+        while ahead:
+            yield await ahead.popleft()
 
-            def change(records: Records, block: Indices = block) -> tuple[Records, Taken]:
-                outcomes = self._step(records, rows, block)
-                return records, Taken(block, records, outcomes)
+    async def _take(self, rows: Rows, block: Indices) -> Taken:
+        def change(records: Records) -> Changed[Taken]:
+            outcomes, entries = self._step(records, rows, block)
+            return Changed(records, Taken(block, records, outcomes), entries)
 
-            yield await self._store.update([rows.ids[row] for row in block.tolist()], change)
+        try:
+            return await self._store.update([rows.ids[row] for row in block.tolist()], change)
+        except StoreError as error:
+            nothing = self._forecaster.new(len(block))
+            return Taken(block, nothing, dict.fromkeys(block.tolist(), error))
 
     def _step(
         self, records: Records, rows: Rows, block: Indices
-    ) -> dict[int, Status | ForecastError]:
-        """Step records in place, and return what became of rows that were not simply applied."""
+    ) -> tuple[dict[int, Status | ForecastError], Entries]:
+        """Step records in place.
+
+        Returns:
+            What became of rows that were not simply applied, and the entries of those that were.
+        """
         y, ds, clocks = rows.y[block], rows.ds[block], rows.clocks[block]
         expected = rows.expected_steps[block]
         plain = comes_next(records, ds, clocks, freq=self._freq)
@@ -112,11 +140,13 @@ class Intake:
         if not can_be.all():
             can_be |= np.isnan(y) & (records["step"] >= self._forecaster.context)
         plain &= can_be
-        if plain.all():
+        new = records["step"] == 0
+        if plain.all() and (not new.any() or np.count_nonzero(new) <= self._store.room):
             self._forecaster.observe_in_place(records, y, ds, clocks)
-            return {}
+            return {}, observed(records, np.arange(len(block)))
         outcomes: dict[int, Status | ForecastError] = {}
         missing = np.zeros(len(block), np.int64)  # steps to fill before a row
+        marks = np.full(len(block), Mark.OBSERVED, np.uint8)
         takes = plain.copy()
         for at in np.flatnonzero(~plain).tolist():
             try:
@@ -128,14 +158,33 @@ class Intake:
                 outcomes[int(block[at])] = "duplicate"
                 continue
             takes[at], missing[at] = True, fill
+            if not fill and self._is_after_gap(records[at], ds[at]):
+                marks[at] = Mark.AFTER_GAP
+        for at in np.flatnonzero(takes & new)[max(self._store.room, 0) :].tolist():
+            takes[at] = False
+            outcomes[int(block[at])] = full()
+        entries = [np.empty(0, ENTRY)]
         for number in range(int(missing.max(initial=0))):
-            rows_missing = missing > number
-            gone = np.full(int(rows_missing.sum()), np.nan)
-            records[rows_missing] = self._forecaster.observe(records[rows_missing], gone)
-        records[takes] = self._forecaster.observe(
-            records[takes], y[takes], ds[takes], clocks[takes]
-        )
-        return outcomes
+            some = np.flatnonzero(missing > number)
+            filled = records[some]
+            assert self._freq is not None
+            nothing = np.full(len(some), np.nan)
+            times = self._freq.advance(filled["ds"])
+            self._forecaster.observe_in_place(filled, nothing, times, filled["clock"])
+            filled["mark"] = Mark.FILLED
+            records[some] = filled
+            entries.append(observed(filled, some))
+        some = np.flatnonzero(takes)
+        stepped = records[some]
+        self._forecaster.observe_in_place(stepped, y[some], ds[some], clocks[some])
+        stepped["mark"] = marks[some]
+        records[some] = stepped
+        return outcomes, np.concatenate([*entries, observed(stepped, some)])
+
+    def _is_after_gap(self, record: np.void, ds: np.int64) -> bool:
+        if self._freq is None or not record["step"] or record["clock"] == Clock.NONE:
+            return False
+        return bool(self._freq.advance(np.array([record["ds"]]))[0] != ds)
 
     def _place(
         self, record: np.void, y: np.float64, ds: np.int64, clock: np.uint8, expected: np.int64
@@ -156,6 +205,13 @@ class Intake:
                 raise SeriesNotWarmError(step=step, missing=context - step)
             check_values(np.array([y]))
         return fill
+
+
+def full() -> StoreFullError:
+    """Return the refusal of a new series."""
+    return StoreFullError(
+        "the store keeps as many series as it may; delete some, or raise STEPCAST_MAX_SERIES"
+    )
 
 
 def blocks(rows: Rows) -> Iterator[Indices]:

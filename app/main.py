@@ -3,13 +3,17 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
-from typing import TypedDict
+from typing import Any, TypedDict
 
 from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
 
 from app import errors
+from app.gate import Gate, Traffic
 from app.hot import Handler, HotCalls
-from app.routes import batch, forecasting, models, operations, series
+from app.routes import batch, docs, forecasting, models, operations, series
+from app.routes.examples import declare_what_all_answer
+from app.security import HostCheck, KeyCheck, load_keys
 from app.services import Services, load_services
 from app.settings import Settings
 
@@ -32,6 +36,8 @@ CALLS: dict[str, Handler] = {
     "/forecast/batch": batch.forecast_batch,
     "/seed-state/batch": batch.seed_state_batch,
 }
+# Those whose bodies hold no list.
+SMALL_CALLS = frozenset({"/observe", "/reset-state"})
 
 
 class State(TypedDict):
@@ -41,14 +47,33 @@ class State(TypedDict):
     settings: Settings
 
 
-def create_app(settings: Settings, services: Services | None = None) -> FastAPI:
+class Application(FastAPI):
+    """FastAPI that also documents what is answered before a call gets to its route."""
+
+    has_keys = False
+
+    def openapi(self) -> dict[str, Any]:
+        """Return the OpenAPI document."""
+        schema = super().openapi()
+        declare_what_all_answer(schema, has_keys=self.has_keys)
+        return schema
+
+
+def create_app(
+    settings: Settings, services: Services | None = None, traffic: Traffic | None = None
+) -> FastAPI:
     """Return the application.
 
     Args:
         settings: All it needs to know.
         services: The services of models that are loaded already; by default those of
             `settings.models` are loaded when the application starts.
+        traffic: What the server sees of the calls, and is told by it to let in no more.
+
+    Raises:
+        InvalidRequestError: If the API keys of the settings are none.
     """
+    keys = load_keys(settings)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[State]:
@@ -57,16 +82,32 @@ def create_app(settings: Settings, services: Services | None = None) -> FastAPI:
         yield State(services=ready, settings=settings)
         await ready.close()
 
-    app = FastAPI(
+    app = Application(
         title="Stepcast",
         description=_DESCRIPTION,
         version=version("stepcast"),
         lifespan=lifespan,
+        docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
     )
-    app.add_middleware(HotCalls, handlers=CALLS, max_bytes=settings.max_body_bytes)
-    for routes in (forecasting, batch, series, models, operations):
+    app.has_keys = keys is not None
+    # From the inside to the outside: the last one is asked first.
+    app.add_middleware(HotCalls, handlers=CALLS, small=SMALL_CALLS, settings=settings)
+    app.add_middleware(Gate, traffic=traffic or Traffic(), max_concurrency=settings.max_concurrency)
+    if keys is not None:
+        app.add_middleware(KeyCheck, keys=keys)
+    elif not settings.allow_anonymous:
+        app.add_middleware(HostCheck)
+    if settings.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors_origins,
+            allow_methods=["GET", "POST", "PUT", "DELETE"],
+            allow_headers=["authorization", "content-type"],
+            expose_headers=["retry-after", "www-authenticate"],
+        )
+    for routes in (forecasting, batch, series, models, operations, docs):
         app.include_router(routes.router)
     errors.install(app)
     return app

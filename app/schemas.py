@@ -96,6 +96,17 @@ class ObserveRequest(Body):
         Field(strict=True, ge=0, description="Refuse unless the series is at this step."),
     ] = None
 
+    correct: Annotated[
+        bool,
+        Field(strict=True, description="Replace the value of the past observation at `ds`."),
+    ] = False
+
+    @model_validator(mode="after")
+    def _check_correct(self) -> Self:
+        if self.correct and self.ds is None:
+            raise ValueError("correct needs the ds of the observation")
+        return self
+
     def observation(self) -> tuple[float, int, Clock]:
         """Return value, time and what the time counts."""
         ds, clock = _time(self.ds)

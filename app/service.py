@@ -4,18 +4,27 @@ import asyncio
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from app.intake import ANY_STEP, BLOCK, Intake, Rows, Status, Taken
-from app.store.protocol import SeriesStore
+from app.intake import ANY_STEP, BLOCK, Intake, Rows, Status, Taken, full
+from app.store.protocol import Changed, SeriesStore
 from forecaster.calendar import Clock, Freq, format_ds, format_times
 from forecaster.cursor import OnGap, fit_to_freq
-from forecaster.errors import ConflictError, ForecastError, InvalidRequestError, SeriesNotFoundError
+from forecaster.errors import (
+    ClockError,
+    ConflictError,
+    ForecastError,
+    InvalidRequestError,
+    NotKeptError,
+    SeriesNotFoundError,
+    StepMismatchError,
+)
 from forecaster.forecaster import Forecast, Work
 from forecaster.head import interval_levels
+from forecaster.journal import ENTRY, Entries, Mark, is_after, of_history, resets
 from forecaster.model import Model
 from forecaster.scores import LEVELS, RunningScores
 
@@ -32,11 +41,18 @@ class History:
         y: Values, NaN where one is missing.
         ds: Their times, as long as `y`; zeros without a clock.
         clock: What `ds` counts.
+        marks: How each came to be, `journal.Mark`; all observed by default.
     """
 
     y: NDArray[np.float64]
     ds: Times
     clock: Clock = Clock.NONE
+    marks: NDArray[np.uint8] | None = None
+
+    def entries(self, row: int = 0) -> Entries:
+        """Return them as journal entries; `row` goes into `series`."""
+        marks = np.full(len(self.y), Mark.OBSERVED, np.uint8) if self.marks is None else self.marks
+        return of_history(self.y, self.ds, self.clock, marks, row)
 
 
 @dataclass(frozen=True)
@@ -102,6 +118,31 @@ class SeriesStatus:
 
 
 @dataclass(frozen=True)
+class PastStep:
+    """A step that a series took, and the forecast that stood for it.
+
+    `mark` is `observed`, `after-gap` if steps were left out before it, or `filled` if it was left
+    out itself and the forecast stood in. `y` is null where it was missing, `mean` where there was
+    no forecast.
+    """
+
+    step: int
+    ds: int | str | None
+    y: float | None
+    mark: Literal["observed", "after-gap", "filled"]
+    mean: float | None
+    intervals: dict[str, tuple[float, float]]
+
+
+@dataclass(frozen=True)
+class Past:
+    """The last steps of a series, oldest first."""
+
+    unique_id: str
+    history: list[PastStep]
+
+
+@dataclass(frozen=True)
 class SeriesPage:
     """Series in the order of their names; `after` asks for the next page, if there is one."""
 
@@ -142,11 +183,22 @@ class Ask:
         return bounds + [f"q_{name}" for name in quantiles]
 
 
+_NO_ENTRIES: Entries = np.empty(0, ENTRY)
+
 # An observation that waits for its turn: what `ForecastService.observe` was given, and its answer.
 _Waiting = tuple[str, float, int, Clock, int, asyncio.Future[Observed]]
 
 # What an observation is answered with.
 _NEXT = Ask()
+
+# How often a correction is worked out again because its series moved meanwhile.
+_ATTEMPTS = 5
+
+_MARKS: dict[int, Literal["observed", "after-gap", "filled"]] = {
+    Mark.OBSERVED: "observed",
+    Mark.AFTER_GAP: "after-gap",
+    Mark.FILLED: "filled",
+}
 
 
 class ForecastService:
@@ -166,6 +218,7 @@ class ForecastService:
         self.intake = Intake(model.forecaster, store, freq=self.freq, on_gap=on_gap)
         self._on_gap = on_gap
         self._waiting: list[_Waiting] = []
+        self._taking: asyncio.Task[None] | None = None
 
     async def start_from_training(self) -> None:
         """Take the series that the model was trained on to where training ended.
@@ -175,8 +228,10 @@ class ForecastService:
         kept = set(await self.store.ids())
         new = {one: record for one, record in self.model.states.items() if one not in kept}
         if new:
-            records = np.array(list(new.values()), self._forecaster.dtype)
-            await self.put(list(new), records)
+            names, records = list(new), np.array(list(new.values()), self._forecaster.dtype)
+            for start in range(0, len(names), BLOCK):
+                block = slice(start, start + BLOCK)
+                await self.put(names[block], records[block])
 
     async def observe(
         self, unique_id: str, y: float, ds: int, clock: Clock, expected_step: int | None = None
@@ -197,18 +252,27 @@ class ForecastService:
             StepMismatchError: If the series is not at `expected_step`.
             SeriesNotWarmError: If a value is missing before there is a forecast.
             InvalidRequestError: If the value is too large.
+            StoreError: If it cannot be kept.
         """
         waiting: asyncio.Future[Observed] = asyncio.get_running_loop().create_future()
         expected = ANY_STEP if expected_step is None else expected_step
         self._waiting.append((unique_id, y, ds, clock, expected, waiting))
-        if len(self._waiting) == 1:
-            self._taking = asyncio.create_task(self._take_waiting())
+        if self._taking is None:
+            self._taking = asyncio.create_task(self._take_all_waiting())
         return await waiting
 
-    async def _take_waiting(self) -> None:
-        """Take all observations that came in one turn of the event loop, in one step."""
-        await asyncio.sleep(0)  # a turn more, in which those that are just being read join
-        waiting, self._waiting = self._waiting, []
+    async def _take_all_waiting(self) -> None:
+        """Take what waits until nothing does: what comes while the store is busy is one step."""
+        try:
+            while self._waiting:
+                await asyncio.sleep(0)  # a turn more, in which those that are just being read join
+                waiting, self._waiting = self._waiting, []
+                await self._take(waiting)
+        finally:
+            self._taking = None
+
+    async def _take(self, waiting: list[_Waiting]) -> None:
+        """Take observations in one step."""
         ids, y, ds, clocks, expected, futures = zip(*waiting, strict=True)
         rows = Rows(
             ids=list(ids),
@@ -231,6 +295,110 @@ class ForecastService:
                 if not future.done():
                     future.set_exception(error)
 
+    async def correct(
+        self, unique_id: str, y: float, ds: int, clock: Clock, expected_step: int | None = None
+    ) -> Observed:
+        """Replace the value of a past observation, as if it had been this one from the start.
+
+        The series is taken back to before it, and what was observed since is replayed.
+
+        Args:
+            unique_id: The series.
+            y: What the value should have been, NaN if it is missing.
+            ds: The time of the observation.
+            clock: What `ds` counts.
+            expected_step: The step that the series must be at.
+
+        Returns:
+            Where the series stands then. The same correction again changes nothing.
+
+        Raises:
+            SeriesNotFoundError: If there is no such series.
+            NotKeptError: If the observation is not kept, or nothing from before it is.
+            ClockError: If the series keeps another kind of time.
+            StepMismatchError: If the series is not at `expected_step`.
+            SeriesNotWarmError: If the value is missing where there was no forecast yet.
+            InvalidRequestError: If the value is too large, or the store keeps no observations.
+            StoreError: If it cannot be kept.
+        """
+        for _ in range(_ATTEMPTS):
+            before = await self._kept(unique_id)
+            step = int(before["step"][0])
+            if expected_step is not None and expected_step != step:
+                raise StepMismatchError(expected=expected_step, step=step)
+            if clock != before["clock"][0]:
+                raise ClockError(
+                    "the series keeps another kind of time", step=step, ds=_last_ds(before[0])
+                )
+            entries = await self.store.history(unique_id)
+            found = np.flatnonzero((entries["ds"] == ds) & (entries["mark"] != Mark.RESET))
+            base = None
+            if len(found):
+                base = await self.store.base(unique_id, int(entries["step"][found[0]]) - 1)
+            if base is None:
+                raise NotKeptError(
+                    f"no observation of {format_ds(ds, clock)} is kept that could be corrected",
+                    step=step,
+                    ds=_last_ds(before[0]),
+                )
+            corrected = entries.copy()
+            corrected["series"] = 0
+            entry = corrected[found[0]]
+            is_same = entry["mark"] != Mark.FILLED and (
+                entry["y"] == y or (np.isnan(entry["y"]) and np.isnan(y))
+            )
+            if is_same:
+                return self._observed(unique_id, before, "duplicate")
+            entry["y"] = y
+            if entry["mark"] == Mark.FILLED:
+                entry["mark"] = Mark.OBSERVED
+            later = corrected[is_after(corrected, base["step"])]
+            records = await in_slices(self._forecaster.replaying(base, later))
+            corrected[len(corrected) - len(later) :] = later
+
+            changed = Changed(records, True, corrected, {0: int(base["step"][0])})
+
+            def change(
+                current: Records, before: Records = before, changed: Changed[bool] = changed
+            ) -> Changed[bool]:
+                has_moved = current.tobytes() != before.tobytes()
+                return Changed(current, False) if has_moved else changed
+
+            if await self.store.update([unique_id], change):
+                return self._observed(unique_id, records, "applied")
+        raise moved(before)
+
+    async def history(self, unique_id: str, limit: int) -> Past:
+        """Return the last steps of a series that are kept.
+
+        Raises:
+            SeriesNotFoundError: If there is no such series.
+            InvalidRequestError: If the store keeps no observations.
+        """
+        await self._kept(unique_id)
+        entries = await self.store.history(unique_id)
+        entries = entries[entries["mark"] != Mark.RESET][-limit:]
+        times = format_times(entries["ds"], entries["clock"])
+        steps = []
+        for entry, ds in zip(entries, times, strict=True):
+            mean, *bounds = entry["stood"].tolist()
+            has_forecast = not np.isnan(mean)
+            steps.append(
+                PastStep(
+                    step=int(entry["step"]),
+                    ds=ds,
+                    y=None if np.isnan(entry["y"]) else float(entry["y"]),
+                    mark=_MARKS[int(entry["mark"])],
+                    mean=mean if has_forecast else None,
+                    intervals={
+                        str(level): (bounds[2 * number], bounds[2 * number + 1])
+                        for number, level in enumerate(LEVELS)
+                        if has_forecast
+                    },
+                )
+            )
+        return Past(unique_id, steps)
+
     async def forecast(self, unique_id: str, ask: Ask) -> Forecasted:
         """Return the forecasts of a series. A pure read.
 
@@ -249,7 +417,8 @@ class ForecastService:
             SeriesNotWarmError: If it is too short.
             InvalidRequestError: If a level cannot be served, or a value is too large.
         """
-        return await self._forecasted(None, await self._seeded(history), ask)
+        records, _ = await self._seeded(history)
+        return await self._forecasted(None, records, ask)
 
     async def seed(self, unique_id: str, history: History) -> Seeded:
         """Begin a series anew with a history, whether or not there is one of that name.
@@ -260,7 +429,8 @@ class ForecastService:
             InvalidRequestError: If a value is too large.
         """
         before = await self.store.read([unique_id])
-        return await self._put(unique_id, await self._seeded(history), before)
+        records, entries = await self._seeded(history)
+        return await self._put(unique_id, records, entries, before)
 
     async def seed_from_series(self, unique_id: str, source: str) -> Seeded:
         """Begin a series anew as a copy of another.
@@ -291,10 +461,10 @@ class ForecastService:
             SeriesNotFoundError: If there is no such series.
         """
 
-        def change(records: Records) -> tuple[Records, None]:
+        def change(records: Records) -> Changed[None]:
             if records["step"][0] == 0:
                 raise SeriesNotFoundError(unique_id)
-            return self._forecaster.reset(records), None
+            return self._reset(records)
 
         await self.store.update([unique_id], change)
         return Reset(1)
@@ -303,12 +473,14 @@ class ForecastService:
         """Zero the recurrent state of every series."""
         ids = await self.store.ids()
         for start in range(0, len(ids), BLOCK):
-            await self.store.update(
-                ids[start : start + BLOCK],
-                lambda records: (self._forecaster.reset(records), None),
-            )
+            await self.store.update(ids[start : start + BLOCK], self._reset)
             await asyncio.sleep(0)
         return Reset(len(ids))
+
+    def _reset(self, records: Records) -> Changed[None]:
+        rows = np.flatnonzero(records["step"] > 0)  # the others were deleted meanwhile
+        entries = resets(records[rows], rows)
+        return Changed(self._forecaster.reset(records), None, entries)
 
     async def delete(self, unique_id: str) -> None:
         """Forget a series.
@@ -337,32 +509,54 @@ class ForecastService:
         return SeriesPage(found, page.ids[-1] if page.more else None)
 
     async def put(
-        self, ids: list[str], records: Records, before: Records | None = None
+        self,
+        ids: list[str],
+        records: Records,
+        entries: Entries = _NO_ENTRIES,
+        before: Records | None = None,
     ) -> NDArray[np.bool_]:
         """Put records in the place of whatever series there are of these names.
 
         Args:
             ids: The series.
             records: What they are to be.
+            entries: What brought them there, if that is all known; `series` is a row of `records`.
             before: What they were when the work on `records` began: a series that has moved since
                 is left as it is, for what moved it was acknowledged.
 
         Returns:
             Which series were put.
+
+        Raises:
+            StoreError: If they cannot be kept. None was put.
         """
 
-        def change(current: Records) -> tuple[Records, NDArray[np.bool_]]:
-            if before is None:
-                return records, np.ones(len(ids), np.bool_)
-            stayed = current["step"] == before["step"]
-            stayed &= current["ds"] == before["ds"]
-            stayed &= current["y"] == before["y"]
-            return np.where(stayed, records, current), stayed
+        def change(current: Records) -> Changed[NDArray[np.bool_]]:
+            stayed = np.ones(len(ids), np.bool_)
+            if before is not None:
+                stayed = current["step"] == before["step"]
+                stayed &= current["ds"] == before["ds"]
+                stayed &= current["y"] == before["y"]
+            new = np.count_nonzero(current["step"] == 0)
+            if new and new > self.store.room:
+                raise full()
+            return Changed(
+                np.where(stayed, records, current),
+                stayed,
+                entries[stayed[entries["series"]]],
+                dict.fromkeys(np.flatnonzero(stayed).tolist(), 0),
+            )
 
         return await self.store.update(ids, change)
 
-    async def _put(self, unique_id: str, records: Records, before: Records | None = None) -> Seeded:
-        if not (await self.put([unique_id], records, before)).all():
+    async def _put(
+        self,
+        unique_id: str,
+        records: Records,
+        entries: Entries = _NO_ENTRIES,
+        before: Records | None = None,
+    ) -> Seeded:
+        if not (await self.put([unique_id], records, entries, before)).all():
             assert before is not None
             raise moved(before)
         return Seeded(
@@ -386,16 +580,16 @@ class ForecastService:
             SeriesNotWarmError: If a value is missing before there is a forecast.
             InvalidRequestError: If a value is too large.
         """
-        y, ds = fit_to_freq(
+        y, ds, marks = fit_to_freq(
             history.y, history.ds, history.clock, freq=self.freq, on_gap=self._on_gap
         )
         self._forecaster.check_history(y)
-        return History(y, ds, history.clock)
+        return History(y, ds, history.clock, marks)
 
-    async def _seeded(self, history: History) -> Records:
-        history = self.checked(history)
-        times = None if history.clock is Clock.NONE else [history.ds]
-        return await in_slices(self._forecaster.seeding([history.y], times, history.clock))
+    async def _seeded(self, history: History) -> tuple[Records, Entries]:
+        entries = self.checked(history).entries()
+        work = self._forecaster.replaying(self._forecaster.new(1), entries)
+        return await in_slices(work), entries
 
     def _status(self, unique_id: str, records: Records) -> SeriesStatus:
         return SeriesStatus(
@@ -405,6 +599,18 @@ class ForecastService:
             model=self.model.name,
             next=self._next(records),
             scores=RunningScores.of(records[0]),
+        )
+
+    def _observed(self, unique_id: str, records: Records, status: Status) -> Observed:
+        """Return the answer about a series that stands where its record says."""
+        error = float(records["error"][0])
+        return Observed(
+            unique_id=unique_id,
+            step=int(records["step"][0]),
+            ds=_last_ds(records[0]),
+            status=status,
+            error=None if np.isnan(error) else error,
+            next=self._next(records),
         )
 
     def _answers(

@@ -1,12 +1,19 @@
 """The models that are served, and the service of each."""
 
-from collections.abc import Iterator
+import sqlite3
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 from app.service import ForecastService
 from app.settings import Settings
+from app.store.database import Database
 from app.store.memory import MemoryStore
+from app.store.protocol import SeriesStore
+from app.store.recovery import recover
+from app.store.sqlite import SqliteStore
 from forecaster import artifact
-from forecaster.errors import ArtifactError, ModelNotFoundError
+from forecaster.errors import ArtifactError, ForecastError, ModelNotFoundError, StoreOpenError
+from forecaster.model import Model
 
 
 class Services:
@@ -15,16 +22,23 @@ class Services:
     Args:
         services: One for each model, at least one.
         default: The model of calls that name none; only one model needs no default.
+        database: The file that their stores share, if they have one.
 
     Raises:
         ModelNotFoundError: If the default is not among them.
     """
 
-    def __init__(self, services: list[ForecastService], default: str | None = None) -> None:
+    def __init__(
+        self,
+        services: list[ForecastService],
+        default: str | None = None,
+        database: Database | None = None,
+    ) -> None:
         self._services = {service.model.name: service for service in services}
         if default is None and len(services) == 1:
             default = services[0].model.name
         self._default = default
+        self.database = database
         if default is not None:
             self.get(default)
 
@@ -57,23 +71,63 @@ class Services:
         """Let go of all stores."""
         for service in self:
             await service.store.close()
+        if self.database is not None:
+            await self.database.close()
 
 
-def load_services(settings: Settings) -> Services:
-    """Load and check every model folder in `settings.models`.
+def load_services(
+    settings: Settings, make_database: Callable[[Path], Database] = Database
+) -> Services:
+    """Load and check every model folder in `settings.models`, and open the store.
+
+    Args:
+        settings: All there is to know.
+        make_database: Opens the file of the store.
 
     Raises:
         ArtifactError: If there is none, or one cannot be trusted.
         ModelNotFoundError: If the default model is not among them.
         EngineUnavailableError: If the engine is not installed.
+        StoreError: If the store cannot be opened, or what it holds cannot be used.
     """
     folders = sorted(path for path in settings.models.glob("[!.]*") if path.is_dir())
     if not folders:
         raise ArtifactError(settings.models, expected="a folder of model folders", found="no model")
-    services = []
-    for folder in folders:
-        model = artifact.load(folder, settings.engine)
-        store = MemoryStore(model.forecaster.dtype)
-        on_gap = settings.on_gap or model.manifest.on_gap
-        services.append(ForecastService(model, store, on_gap=on_gap))
-    return Services(services, settings.model)
+    models = [artifact.load(folder, settings.engine) for folder in folders]
+    database = make_database(settings.store_path) if settings.store_path else None
+    try:
+        services = [
+            ForecastService(
+                model,
+                _open(model, database, settings),
+                on_gap=settings.on_gap or model.manifest.on_gap,
+            )
+            for model in models
+        ]
+        return Services(services, settings.model, database)
+    except sqlite3.Error as error:
+        assert database is not None
+        database.release()
+        raise StoreOpenError(
+            f"store {database.path}: cannot be read: {error}; put back a copy of it, or move it "
+            "away to begin with an empty store"
+        ) from error
+    except ForecastError:
+        if database is not None:
+            database.release()
+        raise
+
+
+def _open(model: Model, database: Database | None, settings: Settings) -> SeriesStore:
+    """Return the store of a model's series."""
+    if database is None:
+        return MemoryStore(model.forecaster.dtype, max_series=settings.max_series)
+    return SqliteStore(
+        database,
+        model.forecaster.dtype,
+        recover(database, model, max_bytes=settings.max_memory_bytes),
+        max_series=settings.max_series,
+        max_bytes=settings.max_memory_bytes,
+        keep_observations=settings.keep_observations,
+        recovery_seconds=settings.recovery_seconds,
+    )

@@ -9,26 +9,33 @@
     report/               plots and a page
 
 Nothing is pickled. Loading checks every file against its checksum and every weight against the
-sizes, then replays the golden trace.
+sizes, then replays the golden trace. A folder may come from anyone: nothing outside it is read, and
+no size that it claims is believed before so many bytes are there.
 """
 
 import hashlib
 import json
 import os
 import shutil
+import stat
 import tempfile
-from collections.abc import Callable
-from pathlib import Path
-from typing import TypeVar
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from io import BufferedReader
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Any, NoReturn, TypeVar
 
 import numpy as np
 import safetensors.numpy
 from numpy.typing import NDArray
-from pydantic import BaseModel, FiniteFloat, TypeAdapter, ValidationError
+from pydantic import BaseModel, Field, FiniteFloat, TypeAdapter, ValidationError
 from safetensors import SafetensorError
 
+from forecaster.calendar import FIRST_TIME, LAST_TIME, Clock, Freq
 from forecaster.errors import ArtifactError
-from forecaster.forecaster import Forecaster
+from forecaster.forecaster import LARGEST_VALUE, Forecaster
+from forecaster.journal import Mark
 from forecaster.model import Engine, Model, build_forecaster
 from forecaster.network import Weights
 from forecaster.spec import FORMAT_VERSION, Manifest, ModelSpec, Scaler, Spec
@@ -46,8 +53,32 @@ REQUIRED = (WEIGHTS, SCALER, GOLDEN, SERIES)
 # Two engines, or a replay, may differ by this much in network units.
 PARITY = 1e-5
 
+# In bytes. Parsed, JSON takes some twenty times as much memory.
 _LARGEST_FILE = 1 << 30
+_LARGEST_FOLDER = 4 << 30
+_LARGEST_JSON = 1 << 20
+_LARGEST_GOLDEN = 4 << 20
+_LARGEST_HEADER = 1 << 20
+# Values in a golden trace after the first that has a forecast: each is stepped at every start.
+_LONGEST_TRACE = 1000
+_LONGEST_SHOWN = 200
+
 _SCALER: TypeAdapter[Scaler] = TypeAdapter(Scaler)
+
+# The names that the service takes, too.
+_NAMES: TypeAdapter[list[str]] = TypeAdapter(
+    Annotated[
+        list[Annotated[str, Field(min_length=1, max_length=256, pattern=r"^[^\x00-\x1f\x7f]+$")]],
+        Field(fail_fast=True),
+    ]
+)
+_LONGEST_NAME = 256 * 12 + 3  # in JSON, where a character takes at most two escapes of 6, and `"",`
+
+# Fields of a record that are NaN where there was no forecast.
+_MAY_BE_NAN = {"error", "stood"}
+_CHOICES: dict[str, list[int]] = {"clock": list(Clock), "mark": list(Mark), "missing": [0, 1]}
+_LARGEST_INTEGER = 2**62
+_LARGEST_FLOAT = np.float64(4 * LARGEST_VALUE)  # sums of a few such stay numbers
 
 T = TypeVar("T")
 
@@ -60,8 +91,12 @@ class Golden(Spec):
         forecasts: The mean and quantiles that stood after each, from the first that there was.
     """
 
-    y: tuple[FiniteFloat, ...]
-    forecasts: tuple[tuple[FiniteFloat, ...], ...]
+    # The first fault is enough: to list a million takes seconds, and a gigabyte.
+    y: Annotated[tuple[FiniteFloat, ...], Field(fail_fast=True)]
+    forecasts: Annotated[
+        tuple[Annotated[tuple[FiniteFloat, ...], Field(fail_fast=True)], ...],
+        Field(fail_fast=True),
+    ]
 
 
 def trace(forecaster: Forecaster, y: Floats) -> Golden:
@@ -80,12 +115,17 @@ def distance(forecaster: Forecaster, golden: Golden) -> float:
 
     Infinite where the traces are not of the same shape, or a number is none.
     """
+    # What comes of an overflow is looked at.
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        return _distance(forecaster, golden)
+
+
+def _distance(forecaster: Forecaster, golden: Golden) -> float:
     records = forecaster.new(1)
     worst = 0.0
     expected = iter(golden.forecasts)
     for value in golden.y:
-        with np.errstate(over="ignore", invalid="ignore"):  # what comes of it is looked at below
-            records = forecaster.observe(records, np.array([value]))
+        records = forecaster.observe(records, np.array([value]))
         if records["step"][0] < forecaster.context:
             continue
         row = np.array([next(expected, ())])
@@ -160,14 +200,7 @@ def load(folder: Path, engine: Engine = Engine.NUMPY) -> Model:
         EngineUnavailableError: If the engine is not installed.
     """
     manifest = read_manifest(folder)
-    contents = {
-        name: _read_checked(folder, name, digest) for name, digest in manifest.files.items()
-    }
-    for name in REQUIRED:
-        if name not in contents:
-            raise ArtifactError(
-                folder / MANIFEST, what="files", expected=name, found="no such entry"
-            )
+    contents = _read_checked(folder, manifest)
     path = folder / SCALER
     scaler = _parse(path, contents[SCALER], _SCALER.validate_json)
     try:
@@ -203,6 +236,18 @@ def load(folder: Path, engine: Engine = Engine.NUMPY) -> Model:
             folder / MANIFEST, what="context", expected=forecaster.context, found=manifest.context
         )
     golden = _parse(folder / GOLDEN, contents[GOLDEN], Golden.model_validate_json)
+    longest = forecaster.context + _LONGEST_TRACE
+    if len(golden.y) > longest:
+        raise ArtifactError(
+            folder / GOLDEN, what="y", expected=f"at most {longest} values", found=len(golden.y)
+        )
+    if np.abs(golden.y).max(initial=0.0) > LARGEST_VALUE:
+        raise ArtifactError(
+            folder / GOLDEN,
+            what="y",
+            expected=f"numbers of size {LARGEST_VALUE:g} at most",
+            found="larger ones",
+        )
     apart = distance(forecaster, golden)
     if not golden.forecasts or apart > PARITY:
         raise ArtifactError(
@@ -211,7 +256,8 @@ def load(folder: Path, engine: Engine = Engine.NUMPY) -> Model:
             expected=f"forecasts within {PARITY} of the trace",
             found=f"{apart:.2g} in network units" if golden.forecasts else "an empty trace",
         )
-    states = _series(folder / SERIES, contents[SERIES], forecaster.dtype)
+    freq = Freq.parse(manifest.freq) if manifest.freq else None
+    states = _series(folder / SERIES, contents[SERIES], forecaster.dtype, freq)
     return Model(manifest=manifest, forecaster=forecaster, states=states)
 
 
@@ -221,19 +267,25 @@ def read_manifest(folder: Path) -> Manifest:
     Raises:
         ArtifactError: If it is missing, not valid, or of a newer format.
     """
+    name = folder.absolute().name
+    if not name.isprintable():  # the path of every refusal would tear its line apart
+        raise ArtifactError(
+            folder.parent, what="folder", expected="a model's name", found=ascii(name)
+        )
     path = folder / MANIFEST
-    content = _read(path)
+    with _open(folder, MANIFEST) as file:
+        content = _read(path, file, _LARGEST_JSON)
     found = _parse(path, content, _FormatOnly.model_validate_json).format
     if found > FORMAT_VERSION:
         raise ArtifactError(
             path,
             what="format",
             expected=f"at most {FORMAT_VERSION} (update stepcast to read newer ones)",
-            found=found,
+            found=_shown(found),
         )
     manifest = _parse(path, content, Manifest.model_validate_json)
-    if manifest.name != folder.resolve().name:
-        raise ArtifactError(path, what="name", expected=folder.resolve().name, found=manifest.name)
+    if manifest.name != name:
+        raise ArtifactError(path, what="name", expected=name, found=manifest.name)
     return manifest
 
 
@@ -247,7 +299,9 @@ def _weights(path: Path, content: bytes, spec: ModelSpec) -> Weights:
     found = _tensors(path, content)
     expected = spec.network.shapes()
     if found.keys() != expected.keys():
-        raise ArtifactError(path, expected=sorted(expected), found=sorted(found), what="names")
+        raise ArtifactError(
+            path, what="names", expected=_shown(sorted(expected)), found=_shown(sorted(found))
+        )
     for name, shape in expected.items():
         array = found[name]
         if array.shape != shape or array.dtype != np.float32:
@@ -259,62 +313,207 @@ def _weights(path: Path, content: bytes, spec: ModelSpec) -> Weights:
     return {name: array.astype(np.float32, copy=False) for name, array in found.items()}
 
 
-def _series(path: Path, content: bytes, dtype: np.dtype[np.void]) -> dict[str, np.void]:
+def _series(
+    path: Path, content: bytes, dtype: np.dtype[np.void], freq: Freq | None
+) -> dict[str, np.void]:
     found = _tensors(path, content)
-    records, ids = found.get("records"), found.get("unique_id")
-    if records is None or ids is None or records.dtype != np.uint8 or ids.dtype != np.uint8:
-        raise ArtifactError(path, expected="uint8 records and unique_id", found=sorted(found))
-    names = _parse(path, ids.tobytes(), TypeAdapter(list[str]).validate_json)
-    if records.shape != (len(names), dtype.itemsize):
+    rows, ids = found.get("records"), found.get("unique_id")
+    if rows is None or ids is None or rows.dtype != np.uint8 or ids.dtype != np.uint8:
         raise ArtifactError(
-            path, what="records", expected=(len(names), dtype.itemsize), found=records.shape
+            path, expected="uint8 records and unique_id", found=_shown(sorted(found))
         )
-    return dict(zip(names, np.frombuffer(records.tobytes(), dtype), strict=True))
+    # Sizes first: names are parsed only as far as there are records for them.
+    if rows.ndim != 2 or rows.shape[1] != dtype.itemsize:
+        raise ArtifactError(
+            path, what="records", expected=f"(series, {dtype.itemsize})", found=rows.shape
+        )
+    if ids.size > 2 + len(rows) * _LONGEST_NAME:
+        raise ArtifactError(
+            path, what="unique_id", expected=f"{len(rows)} names", found=f"{ids.size} bytes"
+        )
+    names = _parse(path, ids.tobytes(), _NAMES.validate_json)
+    if len(names) != len(rows) or len(set(names)) != len(names):
+        raise ArtifactError(
+            path,
+            what="unique_id",
+            expected=f"{len(rows)} different names, one for each record",
+            found=f"{len(names)} names, {len(set(names))} of them different",
+        )
+    records = np.frombuffer(rows.tobytes(), dtype)
+    _check_records(path, records, freq)
+    return dict(zip(names, records, strict=True))
+
+
+def _check_records(path: Path, records: Records, freq: Freq | None) -> None:
+    """Refuse records that no series of observations can have left."""
+    for name, is_wrong in _faults(records, freq):
+        if is_wrong.any():
+            row = int(is_wrong.argmax())
+            raise ArtifactError(
+                path,
+                what=f"records[{row}].{name}",
+                expected="what observing leaves there",
+                found=_shown(records[name][row].tolist()),
+            )
+
+
+def _faults(records: Records, freq: Freq | None) -> Iterator[tuple[str, NDArray[np.bool_]]]:
+    """Yield each field of the records with which of them are wrong there."""
+    dtype = records.dtype
+    assert dtype.names is not None
+    for name in dtype.names:
+        values = records[name]
+        if name in _CHOICES:
+            wrong = ~np.isin(values.view(np.uint8), _CHOICES[name])
+        elif values.dtype.kind == "f":
+            wrong = ~(np.abs(values) <= _LARGEST_FLOAT)
+            if name in _MAY_BE_NAN:
+                wrong &= ~np.isnan(values)
+        else:
+            lowest = {"ds": -_LARGEST_INTEGER, "step": 1}.get(name, 0)
+            wrong = (values < lowest) | (values > _LARGEST_INTEGER)
+        yield name, np.any(wrong, axis=tuple(range(1, wrong.ndim)))
+    ds, clock = records["ds"], records["clock"]
+    yield "ds", (clock == Clock.TIME) & ((ds < FIRST_TIME) | (ds > LAST_TIME))
+    if freq is not None:
+        yield "clock", (clock != Clock.NONE) & (clock != freq.clock)
 
 
 def _tensors(path: Path, content: bytes) -> dict[str, NDArray[np.generic]]:
+    length = int.from_bytes(content[:8], "little")
+    if length > _LARGEST_HEADER:
+        raise ArtifactError(
+            path, what="header", expected=f"at most {_LARGEST_HEADER} bytes", found=length
+        )
     try:
-        return safetensors.numpy.load(content)
+        # Of a tensor that it cannot give to NumPy it names the type.
+        tensors = safetensors.numpy.load(content)
     except (SafetensorError, ValueError, KeyError) as error:
-        raise ArtifactError(path, expected="safetensors", found=str(error)) from error
+        raise ArtifactError(path, expected="safetensors", found=_shown(error)) from error
+    _check_json(path, content[8 : 8 + length])
+    return tensors
 
 
 def _parse(path: Path, content: bytes, parse: Callable[[bytes], T]) -> T:
     try:
-        return parse(content)
+        parsed = parse(content)
     except ValidationError as error:
         raise _invalid(path, error) from error
+    _check_json(path, content)
+    return parsed
+
+
+def _check_json(path: Path, content: bytes) -> None:
+    """Refuse what one reader takes for one thing and the next for another.
+
+    That is a name that stands twice, and `NaN`, which is no JSON and which nobody expects in a
+    manifest's free fields.
+    """
+    try:
+        json.loads(content, object_pairs_hook=_unique, parse_constant=_no_number)
+    except ValueError as error:
+        raise ArtifactError(path, expected="JSON", found=_shown(error)) from error
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        ((name, _),) = Counter(name for name, _ in pairs).most_common(1)
+        raise ValueError(f"{name!r} twice")
+    return found
+
+
+def _no_number(text: str) -> NoReturn:
+    raise ValueError(text)
 
 
 def _invalid(path: Path, error: ValidationError) -> ArtifactError:
     first = error.errors(include_url=False)[0]
     where = ".".join(str(part) for part in first["loc"])
-    found = repr(first.get("input"))
-    return ArtifactError(path, what=where, expected=first["msg"], found=found[:200])
+    return ArtifactError(
+        path,
+        what=_shown(where),
+        expected=_shown(first["msg"]),
+        found=_shown(repr(first.get("input"))),
+    )
 
 
-def _read(path: Path) -> bytes:
+def _shown(value: object) -> str:
+    """Return a value that was found, short and on one line, whatever it is."""
+    text = str(value)
+    if len(text) > _LONGEST_SHOWN:
+        text = f"{text[:_LONGEST_SHOWN]}..."
+    return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text)
+
+
+def _read_checked(folder: Path, manifest: Manifest) -> dict[str, bytes]:
+    """Return the contents of the files that are used, after checking all that the manifest lists.
+
+    What is returned is what was checked, whatever becomes of the files meanwhile.
+    """
+    for name in REQUIRED:
+        if name not in manifest.files:
+            raise ArtifactError(
+                folder / MANIFEST, what="files", expected=name, found="no such entry"
+            )
+    largest = dict.fromkeys(manifest.files, _LARGEST_FILE) | {
+        WEIGHTS: min(manifest.network.weight_bytes + _LARGEST_HEADER, _LARGEST_FILE),
+        SCALER: _LARGEST_JSON,
+        GOLDEN: _LARGEST_GOLDEN,
+    }
+    total = 0
+    for name in manifest.files:
+        with _open(folder, name) as file:
+            total += _size(folder / name, file, largest[name])
+    if total > _LARGEST_FOLDER:
+        raise ArtifactError(folder, expected=f"at most {_LARGEST_FOLDER} bytes", found=total)
+    contents: dict[str, bytes] = {}
+    for name, expected in manifest.files.items():
+        with _open(folder, name) as file:
+            if name in REQUIRED:
+                contents[name] = _read(folder / name, file, largest[name])
+                found = sha256(contents[name])
+            else:
+                found = hashlib.file_digest(file, "sha256").hexdigest()
+        if found != expected:
+            raise ArtifactError(folder / name, what="sha256", expected=expected, found=found)
+    return contents
+
+
+@contextmanager
+def _open(folder: Path, name: str) -> Iterator[BufferedReader]:
+    """Open a file of the folder, and nothing else: no way out, no pipe, no device."""
+    path = folder / name
+    parts = PurePosixPath(name)
     try:
-        size = path.stat().st_size
-        if size > _LARGEST_FILE:
-            raise ArtifactError(path, expected=f"at most {_LARGEST_FILE} bytes", found=size)
-        return path.read_bytes()
-    except OSError as error:
-        found = error.strerror or type(error).__name__
+        is_inside = not parts.is_absolute() and ".." not in parts.parts
+        if not is_inside or not path.resolve(strict=True).is_relative_to(folder.resolve()):
+            raise ArtifactError(
+                folder / MANIFEST, what="files", expected="paths inside the folder", found=name
+            )
+        with open(path, "rb", opener=_open_at_once) as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise ArtifactError(path, expected="a readable file", found="no regular file")
+            yield file
+    except (OSError, RuntimeError) as error:  # Python 3.11 raises the latter for links in a ring
+        found = getattr(error, "strerror", None) or "links in a ring"
         raise ArtifactError(path, expected="a readable file", found=found) from error
 
 
-def _read_checked(folder: Path, name: str, digest: str) -> bytes:
-    path = folder / name
-    if not path.resolve().is_relative_to(folder.resolve()):
-        raise ArtifactError(
-            folder / MANIFEST, what="files", expected="paths inside the folder", found=name
-        )
-    content = _read(path)
-    found = sha256(content)
-    if found != digest:
-        raise ArtifactError(path, what="sha256", expected=digest, found=found)
-    return content
+def _open_at_once(path: str, flags: int) -> int:
+    # Without this a pipe would wait for its writer.
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
+def _size(path: Path, file: BufferedReader, limit: int) -> int:
+    size = os.fstat(file.fileno()).st_size
+    if size > limit:
+        raise ArtifactError(path, expected=f"at most {limit} bytes", found=size)
+    return size
+
+
+def _read(path: Path, file: BufferedReader, limit: int) -> bytes:
+    return file.read(_size(path, file, limit))
 
 
 def _move(temporary: Path, folder: Path) -> None:

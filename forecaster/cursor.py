@@ -19,6 +19,7 @@ from forecaster.errors import (
     StepMismatchError,
     TimeError,
 )
+from forecaster.journal import Mark
 
 # A gap longer than this is refused rather than filled: it is a wrong date more often than not.
 _LONGEST_FILL = 500
@@ -130,7 +131,7 @@ def fit_to_freq(
     *,
     freq: Freq | None = None,
     on_gap: OnGap = OnGap.REJECT,
-) -> tuple[NDArray[np.float64], Times]:
+) -> tuple[NDArray[np.float64], Times, NDArray[np.uint8]]:
     """Hold a whole history to the rules of `place`, as if observed one by one from nothing.
 
     Args:
@@ -141,7 +142,7 @@ def fit_to_freq(
         on_gap: What to do when steps were left out.
 
     Returns:
-        Values and times, with NaN for the steps that were filled.
+        Values and times, with NaN for the steps that were filled, and the `journal.Mark` of each.
 
     Raises:
         ClockError: If the model's freq needs another kind of time.
@@ -150,8 +151,9 @@ def fit_to_freq(
     """
     before = np.zeros(1, [("step", "<i8"), ("ds", "<i8"), ("clock", "<u1")])
     place(before[0], float(y[0]), int(ds[0]), clock, freq=freq)
+    marks = np.full(len(y), Mark.OBSERVED, np.uint8)
     if clock is Clock.NONE:
-        return y, ds
+        return y, ds, marks
     follows = ds[1:] > ds[:-1] if freq is None else ds[1:] == freq.advance(ds[:-1])
     gaps = np.flatnonzero(~follows) + 1
     counts = []
@@ -169,9 +171,22 @@ def fit_to_freq(
         raise InvalidRequestError(
             f"ds: the history leaves out {sum(counts)} steps, at most {_MOST_FILLED} are filled"
         )
-    positions = np.repeat(gaps, counts)
-    # The time of a filled step is never asked for: the one after it moves the cursor on.
-    return np.insert(y, positions, np.nan), np.insert(ds, positions, ds[positions - 1])
+    if freq is None or not len(gaps):
+        return y, ds, marks
+    if on_gap is OnGap.SKIP:
+        marks[gaps] = Mark.AFTER_GAP
+        return y, ds, marks
+    missing = np.array(counts)
+    positions = np.repeat(gaps, missing)
+    times = np.empty(len(positions), np.int64)
+    nth = np.arange(len(positions)) - np.repeat(np.cumsum(missing) - missing, missing)
+    for n in range(missing.max()):
+        times[nth == n] = freq.advance(ds[gaps[missing > n] - 1], n + 1)
+    return (
+        np.insert(y, positions, np.nan),
+        np.insert(ds, positions, times),
+        np.insert(marks, positions, Mark.FILLED),
+    )
 
 
 def _is_same(record: np.void, y: float) -> bool:

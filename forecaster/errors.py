@@ -11,7 +11,13 @@
     │   ├── OutOfOrderError      it is older than the cursor
     │   ├── ConflictError        the same time was observed with another value
     │   ├── GapError             steps between the cursor and it were left out
-    │   └── ClockError           its kind of time is not that of the series
+    │   ├── ClockError           its kind of time is not that of the series
+    │   └── NotKeptError         a correction is of an observation that is not kept
+    ├── StoreError               the store of series cannot do what it should
+    │   ├── StoreOpenError       it cannot be opened, or not by this service
+    │   ├── StoreDamagedError    what it reads is not what it wrote
+    │   ├── StoreFullError       it keeps as many series as it may
+    │   └── StoreUnavailableError  it cannot make anything durable now: nothing moved
     └── InvalidRequestError      an argument makes no sense to this model
 
 An error says what was expected, what came, and where. It knows nothing of HTTP: `app.errors` has
@@ -125,6 +131,30 @@ class GapError(TimeError):
 
 class ClockError(TimeError):
     """The observation's kind of time is not that of its series."""
+
+
+class NotKeptError(TimeError):
+    """A correction is of an observation that is not kept, or never was."""
+
+
+class StoreError(ForecastError):
+    """The store of series cannot do what it should."""
+
+
+class StoreOpenError(StoreError):
+    """The store cannot be opened, or belongs to another process or another model."""
+
+
+class StoreDamagedError(StoreError):
+    """What the store reads is not what it wrote."""
+
+
+class StoreFullError(StoreError):
+    """The store keeps as many series as it may."""
+
+
+class StoreUnavailableError(StoreError):
+    """The store cannot make anything durable just now: nothing moved, and a retry is safe."""
 
 
 class InvalidRequestError(ForecastError):

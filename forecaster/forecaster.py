@@ -15,6 +15,7 @@ from forecaster import scores
 from forecaster.calendar import Clock, Times
 from forecaster.errors import InvalidRequestError, SeriesNotWarmError
 from forecaster.head import Head, interval_levels, normal_scores
+from forecaster.journal import ENTRY, Entries, Mark, of_history
 from forecaster.network import Network
 from forecaster.record import record_dtype
 from forecaster.spec import Policy
@@ -148,8 +149,13 @@ class Forecaster:
         records["error"] = np.where(scored, y - standing[:, 0], np.nan)
         bounds = self._head.at(standing[:, 1:], self._bounds)
         scores.observe(records, value, bounds.reshape(len(y), len(scores.LEVELS), 2), scored)
+        stood = records["stood"]
+        stood[:, 0], stood[:, 1:] = standing[:, 0], bounds
+        if not warm.all():
+            stood[~warm] = np.nan
         records["y"] = value
         records["missing"] = missing
+        records["mark"] = Mark.OBSERVED
         if ds is not None:
             records["ds"] = ds
             records["clock"] = clock
@@ -230,22 +236,68 @@ class Forecaster:
         clock: Clock = Clock.NONE,
     ) -> Work[Records]:
         """Do what `seed` does, a few milliseconds at a time."""
-        lengths = np.array([len(history) for history in histories], np.int64)
+        entries = [
+            of_history(
+                history,
+                np.zeros(len(history), np.int64) if ds is None else ds[row],
+                clock,
+                np.full(len(history), Mark.OBSERVED, np.uint8),
+                row,
+            )
+            for row, history in enumerate(histories)
+        ]
+        return self.replaying(self.new(len(histories)), _joined(entries))
+
+    def replaying(self, records: Records, entries: Entries) -> Work[Records]:
+        """Take journal entries into K series, a few milliseconds at a time.
+
+        One pass over time with all series side by side: the same as observing one by one.
+
+        Args:
+            records: Shape `(K,)`. Not modified.
+            entries: What happened to them, those of one series in order; `series` is a row of
+                `records`. `stood` is filled in.
+
+        Returns:
+            The records after all that.
+
+        Raises:
+            SeriesNotWarmError: If a value is missing before there is a forecast to stand in for it.
+            InvalidRequestError: If a value is larger than `LARGEST_VALUE`.
+        """
+        lengths = np.bincount(entries["series"], minlength=len(records))
         order = np.argsort(-lengths, kind="stable")  # longest first: those still going are a prefix
-        records = self.new(len(histories))
+        by_series = np.argsort(entries["series"], kind="stable")
+        first = (np.cumsum(lengths) - lengths)[order]
+        replayed = records[order]
         done = 0
         for t in range(int(lengths.max(initial=0))):
-            going = int(np.count_nonzero(lengths > t))
-            y = np.array([histories[row][t] for row in order[:going]])
-            times = None if ds is None else np.array([ds[row][t] for row in order[:going]])
-            self.observe_in_place(records[:going], y, times, clock)
+            going = int(np.searchsorted(-lengths[order], -t))
+            at = by_series[first[:going] + t]
+            self._replay(replayed[:going], entries, at)
             done += going + _SINGLE_STEP
             if done >= _SLICE:
                 done = 0
                 yield
-        seeded = np.empty_like(records)
-        seeded[order] = records
-        return seeded
+        in_order = np.empty_like(replayed)
+        in_order[order] = replayed
+        return in_order
+
+    def _replay(self, records: Records, entries: Entries, at: NDArray[np.int64]) -> None:
+        """Take one entry into each record, in place."""
+        now = entries[at]
+        is_reset = now["mark"] == Mark.RESET
+        if is_reset.any():
+            records[is_reset] = self.reset(records[is_reset])
+            rest = ~is_reset
+            if rest.any():
+                stepped = records[rest]
+                self._replay(stepped, entries, at[rest])
+                records[rest] = stepped
+            return
+        self.observe_in_place(records, now["y"], now["ds"], now["clock"])
+        records["mark"] = now["mark"]
+        entries["stood"][at] = records["stood"]
 
     def check_history(self, y: Floats) -> None:
         """Refuse a history that cannot be seeded; see `seed`."""
@@ -338,6 +390,10 @@ class Forecaster:
     def _not_warm(self, record: np.void) -> SeriesNotWarmError:
         step = int(record["step"])
         return SeriesNotWarmError(step=step, missing=self.context - step)
+
+
+def _joined(entries: list[Entries]) -> Entries:
+    return np.concatenate(entries) if entries else np.empty(0, ENTRY)
 
 
 def _within(values: Floats) -> Floats:

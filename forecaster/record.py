@@ -9,6 +9,8 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
+from forecaster.journal import STOOD_WIDTH
+
 Records = NDArray[np.void]
 
 Field = tuple[str, str, tuple[int, ...]]
@@ -18,6 +20,7 @@ _CURSOR: list[Field] = [
     ("ds", "<i8", ()),  # the last one's time, as `clock` says
     ("y", "<f8", ()),  # the last one's value; where it was missing, the forecast that stood in
     ("error", "<f8", ()),  # y minus the forecast that stood for it; NaN without one
+    ("stood", "<f8", (STOOD_WIDTH,)),  # that forecast: the mean, bounds of each of `scores.LEVELS`
 ]
 
 _SCORES: list[Field] = [
@@ -49,5 +52,6 @@ def record_dtype(*, state_size: int, width: int, transform: Iterable[Field]) -> 
         ("c", "<f4", (state_size,)),
         ("clock", "<u1", ()),  # what `ds` means: `calendar.Clock`
         ("missing", "?", ()),  # the last observation had no value
+        ("mark", "<u1", ()),  # how it came to be: `journal.Mark`
     ]
     return np.dtype(fields)

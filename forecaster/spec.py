@@ -14,7 +14,6 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
-    FiniteFloat,
     JsonValue,
     model_validator,
 )
@@ -30,6 +29,18 @@ FORMAT_VERSION = 1
 QUANTILES = (0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 0.975)
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,63}$")]
+
+# Wide enough for anything that was trained, and small enough to reckon with: a size, a season or an
+# offset beyond these is a mistake or an attack.
+_MOST_LAYERS = 64
+_MOST_QUANTILES = 999
+_MOST_FILES = 1000
+_LONGEST_TIME = 10**9  # steps
+_LARGEST_DATA = 1e300
+_FURTHEST_FEATURE = 1e6
+
+Data = Annotated[float, Field(ge=-_LARGEST_DATA, le=_LARGEST_DATA)]
+Feature = Annotated[float, Field(ge=-_FURTHEST_FEATURE, le=_FURTHEST_FEATURE)]
 
 
 def _check_freq(text: str | None) -> str | None:
@@ -61,17 +72,15 @@ class MinMaxScaler(Spec):
     """One linear map for all series, as scikit-learn's `MinMaxScaler` fits it to one column."""
 
     kind: Literal["minmax"] = "minmax"
-    data_min: FiniteFloat
-    data_max: FiniteFloat
-    feature_min: FiniteFloat = -1.0
-    feature_max: FiniteFloat = 1.0
+    data_min: Data
+    data_max: Data
+    feature_min: Feature = -1.0
+    feature_max: Feature = 1.0
 
     @model_validator(mode="after")
     def _check_order(self) -> "MinMaxScaler":
         if self.data_min > self.data_max or self.feature_min >= self.feature_max:
             raise ValueError("a minimum is above its maximum")
-        if math.isinf(self.data_max - self.data_min):
-            raise ValueError("the range from data_min to data_max is not finite")
         return self
 
 
@@ -84,7 +93,7 @@ class RunningScaler(Spec):
     """
 
     kind: Literal["running"] = "running"
-    window: int = Field(default=200, ge=1)
+    window: int = Field(default=200, ge=1, le=_LONGEST_TIME)
 
 
 Scaler = Annotated[MinMaxScaler | RunningScaler, Field(discriminator="kind")]
@@ -104,13 +113,21 @@ class NetworkSpec(Spec):
     """The sizes: `features` in, an LSTM layer for each entry of `units`, a dense head."""
 
     features: int = Field(ge=1, le=10_000)
-    units: Annotated[tuple[Annotated[int, Field(ge=1, le=8192)], ...], Field(min_length=1)]
+    units: Annotated[
+        tuple[Annotated[int, Field(ge=1, le=8192)], ...],
+        Field(min_length=1, max_length=_MOST_LAYERS),
+    ]
     outputs: int = Field(ge=1, le=1000)
 
     @property
     def state_size(self) -> int:
         """The width of `h`, and of `c`: the units of all layers side by side."""
         return sum(self.units)
+
+    @property
+    def weight_bytes(self) -> int:
+        """The size of all weights together."""
+        return 4 * sum(math.prod(shape) for shape in self.shapes().values())
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Return the name and shape of every weight, in Keras' layout."""
@@ -137,8 +154,10 @@ class HeadSpec(Spec):
     """
 
     kind: Literal["mean", "quantiles"]
-    quantiles: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = QUANTILES
-    offsets: tuple[FiniteFloat, ...] = ()
+    quantiles: Annotated[
+        tuple[Annotated[float, Field(gt=0, lt=1)], ...], Field(max_length=_MOST_QUANTILES)
+    ] = QUANTILES
+    offsets: tuple[Feature, ...] = ()
 
     @model_validator(mode="after")
     def _check_quantiles(self) -> "HeadSpec":
@@ -195,13 +214,16 @@ class Manifest(Spec):
     policy: Policy
     freq: FreqText = None
     on_gap: OnGap = OnGap.REJECT
-    season: int = Field(default=1, ge=1)
-    context: int = Field(ge=1)
+    season: int = Field(default=1, ge=1, le=_LONGEST_TIME)
+    context: int = Field(ge=1, le=_LONGEST_TIME)
     data: dict[str, JsonValue]
     libraries: dict[str, str]
     recipe: dict[str, JsonValue]
     scores: dict[str, JsonValue]
-    files: dict[
-        Annotated[str, Field(pattern=r"^[^\x00]+$")],
-        Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")],
+    files: Annotated[
+        dict[
+            Annotated[str, Field(max_length=255, pattern=r"^[^\x00-\x1f\x7f]+$")],
+            Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")],
+        ],
+        Field(max_length=_MOST_FILES),
     ]

@@ -35,10 +35,13 @@ _FORECAST: dict[str, list[Any]] = {
     "hi_80": [384.1, None],
     "detail": [None, "no series 'sensor-9'; observe or seed it first"],
 }
+_REFUSALS = (examples.UNKNOWN_MODEL, examples.UNAVAILABLE)
 _SEEDED = {name: column for name, column in _OBSERVED.items() if name != "error"}
 
 
-@router.post("/observe/batch", responses=responses(_OBSERVED, examples.UNKNOWN_MODEL))
+@router.post(
+    "/observe/batch", responses=responses(_OBSERVED, examples.UNKNOWN_MODEL, examples.UNAVAILABLE)
+)
 async def observe_batch(body: RowsBody, services: ServicesDep, settings: SettingsDep) -> Columns:
     """Take many actuals, with a status for each row: `applied`, `duplicate`, or why not.
 
@@ -49,7 +52,9 @@ async def observe_batch(body: RowsBody, services: ServicesDep, settings: Setting
     return await batch.observe(service, body.rows(settings.max_rows), body.ask())
 
 
-@router.post("/forecast/batch", responses=responses(_FORECAST, examples.UNKNOWN_MODEL))
+@router.post(
+    "/forecast/batch", responses=responses(_FORECAST, examples.UNKNOWN_MODEL, examples.UNAVAILABLE)
+)
 async def forecast_batch(
     body: ForecastBatchRequest, services: ServicesDep, settings: SettingsDep
 ) -> Columns:
@@ -67,7 +72,9 @@ async def forecast_batch(
     return await batch.forecast(services.get(body.model), body.unique_id, body.faults, ask)
 
 
-@router.post("/seed-state/batch", responses=responses(_SEEDED, examples.UNKNOWN_MODEL))
+@router.post(
+    "/seed-state/batch", responses=responses(_SEEDED, examples.UNKNOWN_MODEL, examples.UNAVAILABLE)
+)
 async def seed_state_batch(body: RowsBody, services: ServicesDep, settings: SettingsDep) -> Columns:
     """Begin many series anew, each with its rows in order.
 

@@ -23,9 +23,13 @@ router = APIRouter(tags=["forecasting"])
             "next": {**examples.NEXT, "step": 26, "ds": "1903-02-01T00:00:00Z"},
         },
         *examples.ORDER,
+        examples.NOT_KEPT,
         examples.NOT_WARM,
-        examples.UNEXPECTED_STEP,
+        examples.UNKNOWN_SERIES,
         examples.UNKNOWN_MODEL,
+        examples.UNEXPECTED_STEP,
+        examples.FULL,
+        examples.UNAVAILABLE,
     ),
 )
 async def observe(body: ObserveRequest, services: ServicesDep, _: SettingsDep) -> Observed:
@@ -33,10 +37,15 @@ async def observe(body: ObserveRequest, services: ServicesDep, _: SettingsDep) -
 
     A series begins with its first observation. The same `unique_id`, `ds` and `y` again changes
     nothing and answers as before, with status `duplicate`: retries are safe.
+
+    With `correct: true` the value of the past observation at `ds` is replaced, and all that came
+    after it is replayed, as if it had been right from the start. The answer says where the series
+    stands then.
     """
     y, ds, clock = body.observation()
     service = services.get(body.model)
-    return await service.observe(body.unique_id, y, ds, clock, body.expected_step)
+    take = service.correct if body.correct else service.observe
+    return await take(body.unique_id, y, ds, clock, body.expected_step)
 
 
 @router.post(
@@ -46,6 +55,7 @@ async def observe(body: ObserveRequest, services: ServicesDep, _: SettingsDep) -
         examples.UNKNOWN_SERIES,
         examples.UNKNOWN_MODEL,
         examples.NOT_WARM,
+        examples.UNAVAILABLE,
     ),
 )
 async def forecast(
@@ -74,6 +84,8 @@ async def forecast(
         examples.UNKNOWN_MODEL,
         *examples.ORDER,
         examples.NOT_WARM,
+        examples.FULL,
+        examples.UNAVAILABLE,
     ),
 )
 async def seed_state(body: SeedRequest, services: ServicesDep, settings: SettingsDep) -> Seeded:
@@ -88,7 +100,9 @@ async def seed_state(body: SeedRequest, services: ServicesDep, settings: Setting
 
 @router.post(
     "/reset-state",
-    responses=responses({"reset": 1}, examples.UNKNOWN_SERIES, examples.UNKNOWN_MODEL),
+    responses=responses(
+        {"reset": 1}, examples.UNKNOWN_SERIES, examples.UNKNOWN_MODEL, examples.UNAVAILABLE
+    ),
 )
 async def reset_state(body: ResetRequest, services: ServicesDep, _: SettingsDep) -> Reset:
     """Zero the recurrent state of one series, or of all of a model's.

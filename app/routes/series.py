@@ -7,12 +7,13 @@ from fastapi import APIRouter, Path, Query
 from app.routes import examples
 from app.routes.dependencies import ServiceDep
 from app.routes.examples import responses
-from app.service import SeriesPage, SeriesStatus
+from app.service import Past, SeriesPage, SeriesStatus
 
 router = APIRouter(tags=["series"])
 
 SeriesId = Annotated[str, Path(min_length=1, max_length=256, examples=["shampoo"])]
 
+_REFUSALS = (examples.UNKNOWN_SERIES, examples.UNKNOWN_MODEL, examples.UNAVAILABLE)
 _STATUS = {
     "unique_id": "shampoo",
     "step": 24,
@@ -26,7 +27,10 @@ _STATUS = {
 @router.get(
     "/series",
     responses=responses(
-        {"series": [_STATUS], "after": "shampoo"}, examples.UNKNOWN_MODEL, has_body=False
+        {"series": [_STATUS], "after": "shampoo"},
+        examples.UNKNOWN_MODEL,
+        examples.UNAVAILABLE,
+        has_body=False,
     ),
 )
 async def list_series(
@@ -40,8 +44,42 @@ async def list_series(
 
 
 @router.get(
+    "/series/{unique_id:path}/history",
+    responses=responses(
+        {
+            "unique_id": "shampoo",
+            "history": [
+                {
+                    "step": 24,
+                    "ds": "1902-12-01T00:00:00Z",
+                    "y": 342.3,
+                    "mark": "observed",
+                    "mean": 304.6,
+                    "intervals": {"80": [224.2, 410.3], "95": [201.7, 441.5]},
+                }
+            ],
+        },
+        *_REFUSALS,
+        has_body=False,
+    ),
+)
+async def get_history(
+    unique_id: SeriesId, service: ServiceDep, limit: Annotated[int, Query(ge=1, le=10_000)] = 100
+) -> Past:
+    """Return the last observations that are kept, with the forecast that stood for each.
+
+    A series whose own name ends in `/history` is read by `GET /series?prefix=`.
+    """
+    return await service.history(unique_id, limit)
+
+
+@router.get(
     "/series/{unique_id:path}",
-    responses=responses(_STATUS, examples.UNKNOWN_SERIES, examples.UNKNOWN_MODEL, has_body=False),
+    responses=responses(
+        _STATUS,
+        *_REFUSALS,
+        has_body=False,
+    ),
 )
 async def get_series(unique_id: SeriesId, service: ServiceDep) -> SeriesStatus:
     """Return where a series stands: its cursor, the next forecast, its running scores."""
@@ -51,7 +89,9 @@ async def get_series(unique_id: SeriesId, service: ServiceDep) -> SeriesStatus:
 @router.delete(
     "/series/{unique_id:path}",
     status_code=204,
-    responses=responses(None, examples.UNKNOWN_SERIES, examples.UNKNOWN_MODEL, has_body=False),
+    responses=responses(
+        None, examples.UNKNOWN_SERIES, examples.UNKNOWN_MODEL, examples.UNAVAILABLE, has_body=False
+    ),
 )
 async def delete_series(unique_id: SeriesId, service: ServiceDep) -> None:
     """Forget a series."""

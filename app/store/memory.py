@@ -4,7 +4,7 @@ All records are elements of one structured array that grows by doubling; a sorte
 series to its slot. One event loop owns it, and no method waits, so none can be interrupted.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import islice
 from typing import TypeVar
 
@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from sortedcontainers import SortedDict
 
 from app.store.protocol import Change, Page
+from forecaster.errors import InvalidRequestError
+from forecaster.journal import Entries
 
 Records = NDArray[np.void]
 T = TypeVar("T")
@@ -27,12 +29,19 @@ class MemoryStore:
 
     Args:
         dtype: The records of the model it is for.
+        max_series: How many it may keep.
     """
 
-    def __init__(self, dtype: np.dtype[np.void]) -> None:
+    def __init__(self, dtype: np.dtype[np.void], *, max_series: int) -> None:
         self._records: Records = np.zeros(_FIRST_SLOTS, dtype)
         self._slots: SortedDict[str, int] = SortedDict()
         self._free: list[int] = []
+        self._max_series = max_series
+
+    @property
+    def room(self) -> int:
+        """How many more series may be kept; see `SeriesStore.room`."""
+        return self._max_series - len(self._slots)
 
     async def read(self, ids: Sequence[str]) -> Records:
         """Return a copy of records; see `SeriesStore.read`."""
@@ -41,7 +50,8 @@ class MemoryStore:
     async def update(self, ids: Sequence[str], change: Change[T]) -> T:
         """Replace records; see `SeriesStore.update`."""
         slots = self._find(ids)
-        records, result = change(self._copy(slots))
+        changed = change(self._copy(slots))
+        records = changed.records
         if _NOWHERE in slots:
             begun = records["step"] > 0
             slots = [
@@ -51,8 +61,8 @@ class MemoryStore:
             if not begun.all():
                 kept = np.flatnonzero(begun)
                 slots, records = [slots[row] for row in kept], records[kept]
-        self._records[_index(slots)] = records
-        return result
+        self._records[index(slots)] = records
+        return changed.result
 
     async def delete(self, ids: Sequence[str]) -> int:
         """Forget series; see `SeriesStore.delete`."""
@@ -66,11 +76,19 @@ class MemoryStore:
 
     async def page(self, *, prefix: str = "", after: str = "", limit: int = 100) -> Page:
         """Return a page of series; see `SeriesStore.page`."""
-        start = max(prefix, after)
-        following = self._slots.irange(start, inclusive=(start != after, True))
-        found = [one for one in islice(following, limit + 1) if one.startswith(prefix)]
+        found = first_names(self._slots, prefix=prefix, after=after, limit=limit + 1)
         ids = found[:limit]
         return Page(ids=ids, records=self._copy(self._find(ids)), more=len(found) > limit)
+
+    async def history(self, unique_id: str) -> Entries:
+        """Refuse: nothing is kept but records; see `SeriesStore.history`."""
+        raise InvalidRequestError(
+            "the store in memory keeps no observations; STEPCAST_STORE=sqlite:///file.db does"
+        )
+
+    async def base(self, unique_id: str, step: int) -> Records | None:
+        """Have none; see `SeriesStore.base`."""
+        return None
 
     async def close(self) -> None:
         """Hold nothing; see `SeriesStore.close`."""
@@ -79,9 +97,9 @@ class MemoryStore:
         return [self._slots.get(unique_id, _NOWHERE) for unique_id in ids]
 
     def _copy(self, slots: list[int]) -> Records:
-        index = _index(slots)
-        records: Records = self._records[index]  # a view, if the index is a slice
-        if isinstance(index, slice):
+        at = index(slots)
+        records: Records = self._records[at]  # a view, if it is a slice
+        if isinstance(at, slice):
             return records.copy()
         if _NOWHERE in slots:
             records[np.array(slots) == _NOWHERE] = np.zeros((), self._records.dtype)
@@ -91,14 +109,12 @@ class MemoryStore:
         """Give a new series a slot, and return it."""
         slot = self._free.pop() if self._free else len(self._slots)
         if slot == len(self._records):
-            larger = np.zeros(2 * slot, self._records.dtype)  # not touched, so not yet in memory
-            larger[:slot] = self._records
-            self._records = larger
+            self._records = grown(self._records)
         self._slots[unique_id] = slot
         return slot
 
 
-def _index(slots: list[int]) -> slice | list[int]:
+def index(slots: list[int]) -> slice | list[int]:
     """Return what takes these slots out of an array: a slice where they follow each other.
 
     One series does, and so do series that came in together; a slice takes a fifth of the time.
@@ -107,3 +123,17 @@ def _index(slots: list[int]) -> slice | list[int]:
         return slots
     run = slice(slots[0], slots[0] + len(slots))
     return run if len(slots) == 1 or slots == list(range(run.start, run.stop)) else slots
+
+
+def grown(array: Records) -> Records:
+    """Return an array of twice the length that begins like this one."""
+    larger = np.zeros(2 * len(array), array.dtype)  # not touched, so not yet in memory
+    larger[: len(array)] = array
+    return larger
+
+
+def first_names(names: "SortedDict[str, int]", *, prefix: str, after: str, limit: int) -> list[str]:
+    """Return the first names after `after` that start with `prefix`."""
+    start = max(prefix, after)
+    following: Iterable[str] = names.irange(start, inclusive=(start != after, True))
+    return [one for one in islice(following, limit) if one.startswith(prefix)]

@@ -1,4 +1,4 @@
-"""What a store of records does for the service.
+"""What a store of series does for the service.
 
 A store keeps one record per series of one model. The service never writes a record itself: it hands
 the store a pure change, from old records to new ones, and the store makes it happen all or nothing.
@@ -7,19 +7,41 @@ by several processes may call it again if another was faster.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from dataclasses import dataclass, field
+from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from forecaster.journal import ENTRY, Entries
+
 Records = NDArray[np.void]
 T = TypeVar("T")
 
-# From a copy of the records asked for, in that order, which it may change, to new ones and whatever
-# else came out.
+
+@dataclass(frozen=True)
+class Changed(Generic[T]):
+    """What a change makes of records.
+
+    Args:
+        records: The new ones.
+        result: Whatever else came out.
+        entries: What was done, for a store that keeps it; `series` is a row of `records`, and those
+            of one row are in order. Without `base`, replaying them must make the new records of
+            the old.
+        base: The rows whose series begin anew: their records and entries take the place of all
+            that was kept after the step given for the row, by number; 0 is a wholly new beginning.
+    """
+
+    records: Records
+    result: T
+    entries: Entries = field(default_factory=lambda: np.empty(0, ENTRY))
+    base: dict[int, int] = field(default_factory=dict)
+
+
+# From a copy of the records asked for, in that order, which it may change, to new ones.
 # A series that is not kept comes as a record of zeros, which is a new series.
-Change = Callable[[Records], tuple[Records, T]]
+Change = Callable[[Records], Changed[T]]
 
 
 @dataclass(frozen=True)
@@ -40,12 +62,19 @@ class Page:
 class SeriesStore(Protocol):
     """Keeps records by series."""
 
+    @property
+    def room(self) -> int:
+        """How many more series may be kept."""
+        ...
+
     async def read(self, ids: Sequence[str]) -> Records:
         """Return a copy of the records of these series; zeros for one that is not kept."""
         ...
 
     async def update(self, ids: Sequence[str], change: Change[T]) -> T:
         """Replace the records of these series by what `change` makes of them.
+
+        Updates happen in the order in which they were called for.
 
         Args:
             ids: The series, none twice. One that is not kept is created, unless its record comes
@@ -54,13 +83,19 @@ class SeriesStore(Protocol):
                 nothing has changed.
 
         Returns:
-            What `change` returned beside the records, once the records are as safe as this store
-            makes them.
+            The result of the change, once it is as safe as this store makes it.
+
+        Raises:
+            StoreUnavailableError: If it cannot be made safe. Nothing has changed.
         """
         ...
 
     async def delete(self, ids: Sequence[str]) -> int:
-        """Forget these series and return how many there were."""
+        """Forget these series and return how many there were.
+
+        Raises:
+            StoreUnavailableError: As for `update`.
+        """
         ...
 
     async def ids(self) -> list[str]:
@@ -71,6 +106,28 @@ class SeriesStore(Protocol):
         """Return the first series after the name `after` whose names start with `prefix`."""
         ...
 
+    async def history(self, unique_id: str) -> Entries:
+        """Return what is kept of what happened to a series, in order.
+
+        Raises:
+            InvalidRequestError: If this store keeps no observations.
+        """
+        ...
+
+    async def base(self, unique_id: str, step: int) -> Records | None:
+        """Return a record, shape `(1,)`, from which what is kept can be replayed.
+
+        It is the last one kept from `step` or before, and one of zeros at the very beginning.
+
+        Args:
+            unique_id: The series.
+            step: The last step that the record may be at.
+
+        Returns:
+            The record, or `None` if there is none so old.
+        """
+        ...
+
     async def close(self) -> None:
-        """Let go of everything the store holds."""
+        """Make everything durable and let go of all the store holds."""
         ...

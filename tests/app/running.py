@@ -89,10 +89,10 @@ class Service:
 @contextmanager
 def running(models: Path, **settings: Any) -> Iterator[Service]:
     """Yield a service of these models; `settings` are those of `Settings`."""
-    chosen = Settings(models=models, **settings)
+    chosen = Settings(models=models, **{"store": "memory"} | settings)
     services = load_services(chosen)
     app = create_app(chosen, services)
-    with TestClient(app, raise_server_exceptions=False) as client:
+    with TestClient(app, "http://localhost", raise_server_exceptions=False) as client:
         yield Service(client, app, services)
 
 
@@ -169,7 +169,7 @@ def stepcast(
 def environment(variables: Mapping[str, str] | None = None) -> dict[str, str]:
     """Return this process's environment, with these settings of Stepcast and no others."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("STEPCAST_")}
-    return kept | dict(variables or {})
+    return kept | {"STEPCAST_STORE": "memory"} | dict(variables or {})
 
 
 def _wait_for_url(popen: subprocess.Popen[bytes], log: Path) -> str:

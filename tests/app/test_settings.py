@@ -24,6 +24,10 @@ def test_every_setting_is_a_variable(monkeypatch: pytest.MonkeyPatch) -> None:
         "models": "/srv/models",
         "model": "sales",
         "store": "memory",
+        "max_series": "5",
+        "max_memory_bytes": "6",
+        "keep_observations": "0",
+        "recovery_seconds": "0.5",
         "engine": "keras",
         "host": "0.0.0.0",
         "port": "8080",
@@ -33,6 +37,17 @@ def test_every_setting_is_a_variable(monkeypatch: pytest.MonkeyPatch) -> None:
         "max_history": "8",
         "max_rows": "9",
         "max_body_bytes": "10",
+        "max_bytes_in_flight": "11",
+        "max_concurrency": "12",
+        "max_connections": "13",
+        "head_timeout_seconds": "1.5",
+        "body_timeout_seconds": "2.5",
+        "write_timeout_seconds": "3.5",
+        "stop_timeout_seconds": "4.5",
+        "api_keys": "read:0123456789abcdef",
+        "api_keys_file": "/srv/keys",
+        "allow_anonymous": "True",
+        "cors_origins": "https://a.example",
     }
     for name, value in values.items():
         monkeypatch.setenv(f"STEPCAST_{name.upper()}", value)
@@ -40,7 +55,10 @@ def test_every_setting_is_a_variable(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = read_settings({})
 
     shown = {name: str(value) for name, value in settings.model_dump(mode="json").items()}
-    assert shown == values
+    assert shown == values | {
+        "api_keys": "**********",  # as it would be in any log
+        "cors_origins": "['https://a.example']",
+    }
 
 
 def test_a_flag_goes_before_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -73,6 +91,11 @@ def test_an_empty_variable_is_as_good_as_none(monkeypatch: pytest.MonkeyPatch) -
         ("max_horizon", "0"),
         ("max_history", "many"),
         ("max_body_bytes", "-1"),
+        ("max_concurrency", "0"),
+        ("body_timeout_seconds", "0"),
+        ("stop_timeout_seconds", "inf"),
+        ("allow_anonymous", "perhaps"),
+        ("cors_origins", "https://a.example/page"),
     ],
 )
 def test_a_bad_setting_is_named_with_its_variable_and_value(

@@ -1,24 +1,74 @@
 """The laws of `SeriesStore`, which every store keeps."""
 
+import tempfile
 from collections.abc import AsyncIterator, Callable, Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sortedcontainers import SortedDict
 
+from app.store.cache import Cache
+from app.store.database import Database
 from app.store.memory import MemoryStore
-from app.store.protocol import Change, Records, SeriesStore
+from app.store.protocol import Change, Changed, Records, SeriesStore
+from app.store.sqlite import Contents, SqliteStore, Tail
 
 pytestmark = pytest.mark.anyio
 
 DTYPE = np.dtype([("step", "<i8"), ("h", "<f4", (3,))])
 NEW = np.zeros(1, DTYPE)
 
-MakeStore = Callable[[np.dtype[np.void]], SeriesStore]
+MakeStore = Callable[[], SeriesStore]
 
-# Every store there is: from the kind of record to an empty store of its own.
-STORES: list[MakeStore] = [MemoryStore]
+PLENTY = 10**9
+ROOM = 10_000
+
+
+class OwnFile(SqliteStore):
+    """A store with a file to itself.
+
+    Args:
+        max_bytes: The memory that records may take.
+    """
+
+    def __init__(self, max_bytes: int) -> None:
+        self._folder = tempfile.TemporaryDirectory()
+        self._file = Database(Path(self._folder.name) / "store.db")
+        self._file.execute([("INSERT INTO models VALUES (1, 'm', 'f', '[]')", [()])])
+        contents = Contents(
+            model=1,
+            names=SortedDict(),
+            series=np.zeros(1, np.int64),
+            cache=Cache(DTYPE),
+            tail=Tail(),
+            logged=0,
+            replay_seconds=0.0,
+        )
+        super().__init__(
+            self._file,
+            DTYPE,
+            contents,
+            max_series=ROOM,
+            max_bytes=max_bytes,
+            keep_observations=1000,
+            recovery_seconds=10.0,
+        )
+
+    async def close(self) -> None:
+        await super().close()
+        await self._file.close()
+        self._folder.cleanup()
+
+
+# Every store there is, empty. The last one has room in memory for nothing that is not in use.
+STORES: dict[str, MakeStore] = {
+    "memory": lambda: MemoryStore(DTYPE, max_series=ROOM),
+    "sqlite": lambda: OwnFile(PLENTY),
+    "sqlite-spilling": lambda: OwnFile(0),
+}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -28,13 +78,12 @@ def anyio_backend() -> str:
 
 @pytest.fixture(scope="module", params=STORES)
 def make_store(request: pytest.FixtureRequest) -> MakeStore:
-    make: MakeStore = request.param
-    return make
+    return STORES[request.param]
 
 
 @pytest.fixture
 async def store(make_store: MakeStore) -> AsyncIterator[SeriesStore]:
-    store = make_store(DTYPE)
+    store = make_store()
     yield store
     await store.close()
 
@@ -42,11 +91,11 @@ async def store(make_store: MakeStore) -> AsyncIterator[SeriesStore]:
 def become(step: int) -> Change[str]:
     """Return a change that sets `step`, and with it everything in the record."""
 
-    def change(records: Records) -> tuple[Records, str]:
+    def change(records: Records) -> Changed[str]:
         new = records.copy()
         new["step"] = step
         new["h"] = step + np.arange(3)
-        return new, f"became {step}"
+        return Changed(new, f"became {step}", base=dict.fromkeys(range(len(new)), 0))
 
     return change
 
@@ -95,11 +144,11 @@ async def test_an_update_hands_over_the_old_records_and_keeps_the_new(store: Ser
     await put(store, ["a", "b"])
     seen = []
 
-    def change(records: Records) -> tuple[Records, str]:
+    def change(records: Records) -> Changed[str]:
         seen.append(records["step"].tolist())
         new = records.copy()
         new["step"] = [30, 20, 10]
-        return new, "the result"
+        return Changed(new, "the result", base={0: 0, 1: 0, 2: 0})
 
     result = await store.update(["new", "b", "a"], change)
 
@@ -111,7 +160,7 @@ async def test_an_update_hands_over_the_old_records_and_keeps_the_new(store: Ser
 async def test_an_update_keeps_every_field_to_the_last_bit(store: SeriesStore) -> None:
     record = np.array([(2**62, (np.nan, -0.0, np.finfo(np.float32).tiny))], DTYPE)
 
-    await store.update(["a"], lambda _: (record, None))
+    await store.update(["a"], lambda _: Changed(record, None, base={0: 0}))
 
     assert (await store.read(["a"])).tobytes() == record.tobytes()
 
@@ -124,7 +173,7 @@ async def test_an_update_of_no_series_still_gives_its_result(store: SeriesStore)
 async def test_an_update_that_fails_changes_nothing(store: SeriesStore) -> None:
     await put(store, ["a"])
 
-    def change(records: Records) -> tuple[Records, None]:
+    def change(records: Records) -> Changed[None]:
         records["step"] = 99
         raise ValueError("no such step")
 
@@ -149,7 +198,7 @@ async def test_what_was_read_is_a_copy(store: SeriesStore) -> None:
 
 async def test_what_was_written_is_a_copy(store: SeriesStore) -> None:
     record = np.ones(1, DTYPE)
-    await store.update(["a"], lambda _: (record, None))
+    await store.update(["a"], lambda _: Changed(record, None, base={0: 0}))
 
     record["step"] = 99
 
@@ -205,9 +254,9 @@ async def test_a_new_series_starts_from_zeros_where_another_was(store: SeriesSto
     await store.delete(["a", "b"])
     seen = []
 
-    def change(records: Records) -> tuple[Records, None]:
+    def change(records: Records) -> Changed[None]:
         seen.append(records.tobytes())
-        return np.ones(1, DTYPE), None
+        return Changed(np.ones(1, DTYPE), None, base={0: 0})
 
     await store.update(["c"], change)
 
@@ -296,7 +345,7 @@ CALLS = st.lists(
 async def test_a_store_is_a_mapping_in_the_order_of_names(
     make_store: MakeStore, calls: list[tuple[str, list[str]]], prefix: str, limit: int
 ) -> None:
-    store = make_store(DTYPE)
+    store = make_store()
     model: dict[str, int] = {}
 
     for step, (call, ids) in enumerate(calls, start=1):

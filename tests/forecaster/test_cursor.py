@@ -220,7 +220,7 @@ def test_a_history_is_held_to_the_same_rules_as_its_observations(
         with pytest.raises(GapError, match="comes next"):
             fit_to_freq(y, ds, Clock.TIME, freq=freq, on_gap=on_gap)
     else:
-        values, times = fit_to_freq(y, ds, Clock.TIME, freq=freq, on_gap=on_gap)
+        values, times, _ = fit_to_freq(y, ds, Clock.TIME, freq=freq, on_gap=on_gap)
         np.testing.assert_array_equal(values, expected)
         np.testing.assert_array_equal(times[~np.isnan(values)], ds)
 
@@ -228,7 +228,7 @@ def test_a_history_is_held_to_the_same_rules_as_its_observations(
 def test_a_history_without_times_is_taken_as_it_is() -> None:
     y, ds = np.array([1.0, 2.0]), np.zeros(2, np.int64)
 
-    values, times = fit_to_freq(y, ds, Clock.NONE, freq=DAILY)
+    values, times, _ = fit_to_freq(y, ds, Clock.NONE, freq=DAILY)
 
     assert values.tolist() == [1.0, 2.0]
     assert times.tolist() == [0, 0]

@@ -1,0 +1,304 @@
+"""An SQLite file with one owner, written by one thread, many changes to a commit.
+
+A change is answered when the commit that holds it is on the disk (WAL, synchronous FULL). Changes
+that arrive while a commit is under way wait for it, and share the next.
+"""
+
+import asyncio
+import fcntl
+import logging
+import os
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from forecaster.errors import StoreOpenError, StoreUnavailableError
+
+logger = logging.getLogger(__name__)
+
+# An SQL statement and the parameters of each time it is to be executed.
+Statement = tuple[str, Sequence[tuple[Any, ...]]]
+
+# What takes a file from each version of its schema to the next.
+MIGRATIONS = (
+    """
+    -- The models whose series are kept, and what made their records.
+    CREATE TABLE models (
+        id INTEGER PRIMARY KEY,
+        name TEXT NOT NULL UNIQUE,
+        fingerprint TEXT NOT NULL,
+        layout TEXT NOT NULL -- of a record
+    );
+    -- A series has another id when it begins anew, so whatever else names the old one is void.
+    CREATE TABLE series (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        model INTEGER NOT NULL REFERENCES models (id),
+        unique_id TEXT NOT NULL,
+        step INTEGER NOT NULL, -- of the record
+        record BLOB, -- as it was at its last checkpoint; none before the first
+        UNIQUE (model, unique_id)
+    );
+    -- What happened since the last checkpoint, in the order in which it did.
+    CREATE TABLE log (
+        seq INTEGER PRIMARY KEY,
+        model INTEGER NOT NULL REFERENCES models (id),
+        entries BLOB NOT NULL
+    );
+    -- What happened before, by series. Positions are those of `forecaster.journal`.
+    CREATE TABLE history (
+        series INTEGER NOT NULL REFERENCES series (id),
+        first INTEGER NOT NULL, -- the position of the first entry
+        last INTEGER NOT NULL,
+        entries BLOB NOT NULL,
+        PRIMARY KEY (series, first)
+    ) WITHOUT ROWID;
+    -- Former records, from which history is replayed.
+    CREATE TABLE bases (
+        series INTEGER NOT NULL REFERENCES series (id),
+        step INTEGER NOT NULL,
+        record BLOB NOT NULL,
+        PRIMARY KEY (series, step)
+    );
+    """,
+)
+
+# How long a commit waits for another process that holds the file, as a copy being made does.
+_BUSY_MS = 2000
+
+
+@dataclass(frozen=True)
+class _Work:
+    """Statements that belong together.
+
+    Args:
+        statements: What is to be executed.
+        publish: Called when they are durable.
+        withdraw: Called if they cannot be.
+        done: Its caller waits for this.
+    """
+
+    statements: Sequence[Statement]
+    publish: Callable[[], None]
+    withdraw: Callable[[], None]
+    done: asyncio.Future[None]
+
+
+class Database:
+    """An SQLite file.
+
+    Args:
+        path: The file. It is made, and its folder, if there is none.
+        migrations: What takes a file from each version to the next.
+
+    Raises:
+        StoreOpenError: If another process owns it, or it cannot be opened.
+    """
+
+    def __init__(self, path: Path, migrations: Sequence[str] = MIGRATIONS) -> None:
+        self.path = path
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._lock = _own(path)
+        except OSError as error:
+            raise StoreOpenError(f"store {path}: cannot be opened: {error}") from error
+        try:
+            self._connection = self._connect()
+            self._migrate(migrations)
+            self._reading = self._connect()
+            # AUTOINCREMENT remembers the ids of series that are gone.
+            self._last_series: int
+            self._last_entry: int
+            ((self._last_series,),) = self.rows(
+                "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'series'"
+            )
+            ((self._last_entry,),) = self.rows("SELECT coalesce(max(seq), 0) FROM log")
+        except sqlite3.Error as error:
+            self._lock.close()
+            raise StoreOpenError(
+                f"store {path}: cannot be opened as an SQLite file: {error}; put back a copy of "
+                "it, or move it away to begin with an empty store"
+            ) from error
+        except StoreOpenError:
+            self._lock.close()
+            raise
+        self._writer = ThreadPoolExecutor(1, "store-writer")
+        self._reader = ThreadPoolExecutor(1, "store-reader")
+        self._queue: list[_Work] = []
+        self._draining: asyncio.Task[None] | None = None
+
+    def execute(self, statements: Iterable[Statement]) -> None:
+        """Make statements durable, all or nothing, before anyone is served.
+
+        They may come out of what `rows` finds, which is how things were before them all.
+
+        Raises:
+            sqlite3.Error: If that is not possible.
+        """
+        self._commit(statements)
+
+    def rows(self, sql: str, *parameters: object) -> Iterator[tuple[Any, ...]]:
+        """Yield what a query finds, before anyone is served.
+
+        Raises:
+            sqlite3.Error: If that is not possible.
+        """
+        yield from self._reading.execute(sql, parameters)
+
+    def allot_series(self, count: int) -> range:
+        """Return so many ids that no series ever had."""
+        first = self._last_series + 1
+        self._last_series += count
+        return range(first, first + count)
+
+    def allot_entry(self) -> int:
+        """Return the next position in the log."""
+        self._last_entry += 1
+        return self._last_entry
+
+    def submit(
+        self,
+        statements: Sequence[Statement],
+        publish: Callable[[], None] = lambda: None,
+        withdraw: Callable[[], None] = lambda: None,
+    ) -> asyncio.Future[None]:
+        """Have statements made durable, all or nothing, after those submitted before.
+
+        Args:
+            statements: What is to be executed. None at all are done when those before them are.
+            publish: Called when they are durable, in the order of submission.
+            withdraw: Called if they are not, and never will be.
+
+        Returns:
+            A future that raises `StoreUnavailableError` if they could not be made durable. Then
+            neither could any that were submitted since: they may build on them.
+        """
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._queue.append(_Work(statements, publish, withdraw, done))
+        if self._draining is None:
+            self._draining = asyncio.create_task(self._drain())
+        return done
+
+    async def fetch(self, sql: str, *parameters: object) -> list[tuple[Any, ...]]:
+        """Return what a query finds among all that is durable.
+
+        Raises:
+            StoreUnavailableError: If the file cannot be read.
+        """
+
+        def read() -> list[tuple[Any, ...]]:
+            return self._reading.execute(sql, parameters).fetchall()
+
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._reader, read)
+        except sqlite3.Error as error:
+            raise StoreUnavailableError(f"the store cannot be read just now: {error}") from error
+
+    async def close(self) -> None:
+        """Wait for what was submitted, and let go of the file."""
+        while self._draining is not None:
+            await self._draining
+        self.release()
+
+    def release(self) -> None:
+        """Let go of the file."""
+        self._writer.shutdown()
+        self._reader.shutdown()
+        self._reading.close()
+        with suppress(sqlite3.Error):
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        self._connection.close()
+        self._lock.close()
+
+    async def _drain(self) -> None:
+        """Commit what is submitted, all that waits in one commit, until nothing does."""
+        loop = asyncio.get_running_loop()
+        while self._queue:
+            works, self._queue = self._queue, []
+            statements = [one for work in works for one in work.statements]
+            try:
+                if statements:
+                    await loop.run_in_executor(self._writer, self._commit, statements)
+            except Exception as error:
+                logger.error("the store could not commit: %s", error)
+                works += self._queue
+                self._queue = []
+                self._fail(works, error)
+                continue
+            for work in works:
+                work.publish()
+            for work in works:
+                if not work.done.done():
+                    work.done.set_result(None)
+        self._draining = None
+
+    def _fail(self, works: list[_Work], error: Exception) -> None:
+        for work in works:
+            work.withdraw()
+        for work in works:
+            if not work.done.done():
+                refusal = StoreUnavailableError(
+                    f"the store cannot make anything durable just now ({error}): nothing moved; "
+                    "send it again"
+                )
+                refusal.__cause__ = error
+                work.done.set_exception(refusal)
+
+    def _commit(self, statements: Iterable[Statement]) -> None:
+        connection = self._connection
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            for sql, parameters in statements:
+                connection.executemany(sql, parameters)
+            connection.execute("COMMIT")
+        except BaseException:
+            if connection.in_transaction:  # SQLite itself rolls back after some faults
+                connection.execute("ROLLBACK")
+            raise
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
+        connection.execute(f"PRAGMA busy_timeout={_BUSY_MS}")
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=FULL")
+        return connection
+
+    def _migrate(self, migrations: Sequence[str]) -> None:
+        (version,) = self._connection.execute("PRAGMA user_version").fetchone()
+        if version > len(migrations):
+            raise StoreOpenError(
+                f"store {self.path}: expected a schema of version {len(migrations)} at most, "
+                f"found {version}: a newer Stepcast made it; serve it with that"
+            )
+        for number, script in enumerate(migrations[version:], start=version + 1):
+            self._connection.executescript(
+                f"BEGIN IMMEDIATE; {script}; PRAGMA user_version={number}; COMMIT"
+            )
+
+
+def _own(path: Path) -> Any:
+    """Return an open file that says that this process owns the store.
+
+    The lock goes with the process, however it ends.
+
+    Raises:
+        StoreOpenError: If another process has it.
+    """
+    file = path.with_name(f"{path.name}.lock").open("a+")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        file.seek(0)
+        holder = file.read().strip() or "unknown"
+        file.close()
+        raise StoreOpenError(
+            f"store {path}: process {holder} owns it; stop that one, or give this one a store of "
+            "its own (STEPCAST_STORE)"
+        ) from error
+    file.truncate(0)
+    file.write(str(os.getpid()))
+    file.flush()
+    return file

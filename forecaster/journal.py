@@ -1,0 +1,114 @@
+"""What happened to series, as fixed-width entries that can be kept and replayed.
+
+Observations are the truth and records follow from them: `Forecaster.replaying` takes entries into
+records as observing them one by one would.
+"""
+
+from enum import IntEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from forecaster.calendar import Times
+from forecaster.scores import LEVELS
+
+Entries = NDArray[np.void]
+Records = NDArray[np.void]
+Indices = NDArray[np.int64]
+
+
+class Mark(IntEnum):
+    """How an entry came to be."""
+
+    OBSERVED = 0
+    AFTER_GAP = 1  # observed; steps were left out before it
+    FILLED = 2  # a step that was left out; the forecast stood in
+    RESET = 3  # no observation: the state was zeroed after this step
+
+
+# What stood for an observation: the mean, and both bounds of each of `scores.LEVELS`.
+STOOD_WIDTH = 1 + 2 * len(LEVELS)
+
+ENTRY = np.dtype(
+    [
+        ("series", "<i8"),  # whose: a number that the keeper of the entries gives a series
+        ("step", "<i8"),  # the step that the series was at afterwards
+        ("ds", "<i8"),  # the time, as `clock` says
+        ("y", "<f8"),  # the value, NaN where it was missing
+        ("stood", "<f8", (STOOD_WIDTH,)),  # what had been forecast for it; NaN without a forecast
+        ("clock", "<u1"),  # what `ds` means: `calendar.Clock`
+        ("mark", "<u1"),  # a `Mark`
+    ]
+)
+
+
+def observed(records: Records, rows: Indices) -> Entries:
+    """Return the entries of the observations that took records to where they are.
+
+    Args:
+        records: Records that were just observed, shape `(K,)`.
+        rows: What goes into `series`, shape `(K,)`.
+    """
+    entries = np.empty(len(records), ENTRY)
+    entries["series"] = rows
+    for name in ("step", "ds", "stood", "clock", "mark"):
+        entries[name] = records[name]
+    entries["y"] = np.where(records["missing"], np.nan, records["y"])
+    return entries
+
+
+def resets(records: Records, rows: Indices) -> Entries:
+    """Return the entries of resets of these records; arguments as for `observed`."""
+    entries = np.zeros(len(records), ENTRY)
+    entries["series"] = rows
+    entries["step"] = records["step"]
+    entries["mark"] = Mark.RESET
+    return entries
+
+
+def of_history(
+    y: NDArray[np.float64], ds: Times, clock: int, marks: NDArray[np.uint8], row: int = 0
+) -> Entries:
+    """Return the entries of a history that begins a series; none has a forecast that stood.
+
+    Args:
+        y: The values in time order, shape `(n,)`, NaN where one is missing.
+        ds: Their times, shape `(n,)`.
+        clock: What `ds` means.
+        marks: How each came to be, shape `(n,)`.
+        row: What goes into `series`.
+    """
+    entries = np.empty(len(y), ENTRY)
+    entries["series"], entries["clock"] = row, clock
+    entries["step"] = np.arange(1, len(y) + 1)
+    entries["y"], entries["ds"], entries["mark"] = y, ds, marks
+    entries["stood"] = np.nan
+    return entries
+
+
+# Where the first observation of a series stands; see `position`.
+FIRST_POSITION = 2
+
+
+def position(entries: Entries) -> NDArray[np.int64]:
+    """Return where entries stand in their series: rising, a reset after the step it followed."""
+    place: NDArray[np.int64] = 2 * entries["step"] + (entries["mark"] == Mark.RESET)
+    return place
+
+
+def is_after(entries: Entries, steps: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Say which entries a record at a step may not hold yet.
+
+    A reset at just that step may be in it or not: twice is the same as once.
+
+    Args:
+        entries: Shape `(n,)`.
+        steps: The step of the record of each one's series, shape `(n,)`.
+    """
+    return position(entries) > 2 * steps
+
+
+def merged(entries: Entries) -> Entries:
+    """Return the entries of one series in order, each once."""
+    _, first = np.unique(position(entries), return_index=True)
+    return entries[first]
