@@ -62,6 +62,9 @@ RUN groupadd --gid 10001 stepcast \
 COPY --from=service-dependencies /opt/stepcast /opt/stepcast
 COPY --from=project /opt/project /opt/stepcast
 COPY models/ models/
+# Where series are kept; a volume that is put here takes over whose it is.
+RUN install --directory --owner stepcast --group stepcast var
+VOLUME /srv/stepcast/var
 USER 10001:10001
 EXPOSE 8000
 STOPSIGNAL SIGTERM

@@ -20,7 +20,7 @@ from app.security import EVERY_ANSWER, check_exposure, load_keys
 from app.services import load_services
 from app.settings import Settings
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("uvicorn.error")  # which has a handler
 
 # Of the time to stop, what calls in flight may take; the rest is for the stores.
 _SHARE_OF_CALLS = 0.75
@@ -67,6 +67,7 @@ class Server(uvicorn.Server):
         timer.start()
         loop = asyncio.get_running_loop()
         end = loop.time() + self._stop_seconds * _SHARE_OF_CALLS
+        logger.info("Stopping: %d calls in flight", self._traffic.calls)
         for server in self.servers:
             server.close()
         for connection in self._connections():

@@ -192,7 +192,7 @@ _Waiting = tuple[str, float, int, Clock, int, asyncio.Future[Observed]]
 _NEXT = Ask()
 
 # How often a correction is worked out again because its series moved meanwhile.
-_ATTEMPTS = 5
+_ATTEMPTS = 20
 
 _MARKS: dict[int, Literal["observed", "after-gap", "filled"]] = {
     Mark.OBSERVED: "observed",
@@ -335,6 +335,8 @@ class ForecastService:
             base = None
             if len(found):
                 base = await self.store.base(unique_id, int(entries["step"][found[0]]) - 1)
+            if (await self.store.read([unique_id])).tobytes() != before.tobytes():
+                continue  # what was read is not all of one moment
             if base is None:
                 raise NotKeptError(
                     f"no observation of {format_ds(ds, clock)} is kept that could be corrected",
@@ -375,7 +377,6 @@ class ForecastService:
             SeriesNotFoundError: If there is no such series.
             InvalidRequestError: If the store keeps no observations.
         """
-        await self._kept(unique_id)
         entries = await self.store.history(unique_id)
         entries = entries[entries["mark"] != Mark.RESET][-limit:]
         times = format_times(entries["ds"], entries["clock"])
@@ -438,7 +439,10 @@ class ForecastService:
         Raises:
             SeriesNotFoundError: If there is no such other series.
         """
-        return await self._put(unique_id, await self._kept(source))
+        both = await self.store.read([unique_id, source])
+        if both["step"][1] == 0:
+            raise SeriesNotFoundError(source)
+        return await self._put(unique_id, both[1:], before=both[:1])
 
     async def seed_from_training(self, unique_id: str) -> Seeded:
         """Begin a series anew where training left it.

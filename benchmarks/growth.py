@@ -15,6 +15,7 @@ import numpy as np
 
 from app.service import ForecastService
 from app.store.memory import MemoryStore
+from app.store.protocol import Changed
 from benchmarks.measure import MICROSECONDS, Lines, interleave, row, timed
 from benchmarks.model import NAME, Records, random_walk, warm_records, write_model
 from forecaster import artifact
@@ -88,7 +89,7 @@ def _by_number(loop: asyncio.Runner, model: Model, numbers: tuple[int, ...], rou
 
 async def _put(service: ForecastService, names: list[str], records: Records) -> None:
     """Put records in the store, whatever it held."""
-    await service.store.update(names, lambda _: (records, None))
+    await service.store.update(names, lambda _: Changed(records, None))
 
 
 async def _observe(service: ForecastService, names: list[str]) -> float:
@@ -128,4 +129,4 @@ def _aged(forecaster: Forecaster) -> dict[int, Records]:
 
 
 def _service(model: Model) -> ForecastService:
-    return ForecastService(model, MemoryStore(model.forecaster.dtype))
+    return ForecastService(model, MemoryStore(model.forecaster.dtype, max_series=2 * SERIES[-1]))

@@ -27,11 +27,14 @@ Records = NDArray[np.void]
 NAME = "bench"
 
 
-def model_spec(units: int = 32) -> ModelSpec:
-    """Return one LSTM layer under a quantile head: 1 feature in, 12 outputs."""
+def model_spec(*units: int) -> ModelSpec:
+    """Return LSTM layers under a quantile head, one of 32 units by default.
+
+    1 feature in, 12 outputs.
+    """
     head = HeadSpec(kind="quantiles")
     return ModelSpec(
-        network=NetworkSpec(features=1, units=(units,), outputs=head.outputs),
+        network=NetworkSpec(features=1, units=units or (32,), outputs=head.outputs),
         head=head,
         transform=TransformSpec(difference=1),
         scaler=RunningScaler(),
@@ -47,9 +50,9 @@ def random_weights(spec: NetworkSpec) -> Weights:
     }
 
 
-def make_forecaster(units: int = 32) -> Forecaster:
+def make_forecaster(*units: int) -> Forecaster:
     """Return a forecaster of that model."""
-    spec = model_spec(units)
+    spec = model_spec(*units)
     return build_forecaster(spec, random_weights(spec.network))
 
 
@@ -67,16 +70,16 @@ def warm_records(forecaster: Forecaster, count: int) -> Records:
     return records
 
 
-def write_model(models: Path, units: int = 32, *, trained_on: int = 0) -> Path:
+def write_model(models: Path, *units: int, trained_on: int = 0) -> Path:
     """Write the model's folder into a folder of models and return it.
 
     Args:
         models: The folder of models.
-        units: Units of the layer.
+        units: Units of each layer.
         trained_on: How many series the folder holds the records of, as if trained on them.
     """
     folder = models / NAME
-    spec = model_spec(units)
+    spec = model_spec(*units)
     weights = random_weights(spec.network)
     forecaster = build_forecaster(spec, weights)
     records = warm_records(forecaster, trained_on)

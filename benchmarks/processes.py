@@ -98,9 +98,17 @@ def encode(body: Mapping[str, object] | bytes) -> bytes:
 
 
 @contextmanager
-def stepcast(models: Path) -> Iterator[Server]:
-    """Run `stepcast serve` on a folder of models, as it comes: records in memory."""
-    environment = {"STEPCAST_MODELS": str(models), "STEPCAST_STORE": "memory"}
+def stepcast(models: Path, store: Path | None = None) -> Iterator[Server]:
+    """Run `stepcast serve` on a folder of models.
+
+    Args:
+        models: The folder.
+        store: The file that series are kept in; by default they are kept in memory.
+    """
+    kept = "memory" if store is None else f"sqlite:///{store}"
+    environment = {"STEPCAST_MODELS": str(models), "STEPCAST_STORE": kept}
+    # A million series take more memory than the service allows them by default.
+    environment["STEPCAST_MAX_MEMORY_BYTES"] = str(4 * 10**9)
     with _serving(["stepcast.cli", "serve", "--port"], environment) as server:
         yield server
 

@@ -327,12 +327,28 @@ def serve(
     models: Annotated[Path | None, typer.Option(help="The folder of model folders.")] = None,
     model: Annotated[str | None, typer.Option(help="The default model.")] = None,
     engine: Annotated[Engine | None, typer.Option(help="What does the steps.")] = None,
+    api_keys_file: Annotated[
+        Path | None,
+        typer.Option(help="A file of API keys, one a line: read:KEY, or write:KEY."),
+    ] = None,
+    allow_anonymous: Annotated[
+        bool | None,
+        typer.Option("--allow-anonymous", help="Answer more than this machine without a key."),
+    ] = None,
 ) -> None:
     """Serve the models of a folder over HTTP. Every flag is also a STEPCAST_* variable."""
     from app.server import serve
     from app.settings import read_settings
 
-    changes = {"host": host, "port": port, "models": models, "model": model, "engine": engine}
+    changes = {
+        "host": host,
+        "port": port,
+        "models": models,
+        "model": model,
+        "engine": engine,
+        "api_keys_file": api_keys_file,
+        "allow_anonymous": allow_anonymous,
+    }
     serve(read_settings(_given(changes)))
 
 

@@ -185,6 +185,8 @@ class Database:
     async def fetch(self, sql: str, *parameters: object) -> list[tuple[Any, ...]]:
         """Return what a query finds among all that is durable.
 
+        Whatever it finds has been published by then.
+
         Raises:
             StoreUnavailableError: If the file cannot be read.
         """
@@ -193,9 +195,13 @@ class Database:
             return self._reading.execute(sql, parameters).fetchall()
 
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._reader, read)
+            rows = await asyncio.get_running_loop().run_in_executor(self._reader, read)
         except sqlite3.Error as error:
             raise StoreUnavailableError(f"the store cannot be read just now: {error}") from error
+        if self._draining is not None:
+            with suppress(StoreUnavailableError):
+                await self.submit([])
+        return rows
 
     async def close(self) -> None:
         """Wait for what was submitted, and let go of the file."""

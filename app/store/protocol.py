@@ -110,6 +110,7 @@ class SeriesStore(Protocol):
         """Return what is kept of what happened to a series, in order.
 
         Raises:
+            SeriesNotFoundError: If there is no such series.
             InvalidRequestError: If this store keeps no observations.
         """
         ...

@@ -23,7 +23,7 @@ from app.store.cache import Cache
 from app.store.database import Database, Statement
 from app.store.memory import first_names
 from app.store.protocol import Change, Changed, Page
-from forecaster.errors import StoreUnavailableError
+from forecaster.errors import SeriesNotFoundError, StoreUnavailableError
 from forecaster.journal import ENTRY, FIRST_POSITION, Entries, merged, position
 
 Records = NDArray[np.void]
@@ -243,13 +243,19 @@ class SqliteStore:
 
     async def history(self, unique_id: str) -> Entries:
         """Return what is kept of what happened to a series; see `SeriesStore.history`."""
-        series = self._id(unique_id)
-        rows = await self._database.fetch(
-            "SELECT entries FROM history WHERE series = ? ORDER BY first", series
-        )
         what = f"store {self._database.path}: history of series {unique_id!r}"
-        kept = [unseal(blob, ENTRY, what) for (blob,) in rows]
-        return merged(np.concatenate([*kept, self._packing.of(series), self._tail.of(series)]))
+        while True:
+            series = self._id(unique_id)
+            if series == NONE:
+                raise SeriesNotFoundError(unique_id)
+            # Before the file is read: a checkpoint that ends meanwhile takes them out of memory.
+            recent = [self._packing.of(series), self._tail.of(series)]
+            rows = await self._database.fetch(
+                "SELECT entries FROM history WHERE series = ? ORDER BY first", series
+            )
+            if self._id(unique_id) == series:  # or else it began anew, and its past is gone
+                kept = [unseal(blob, ENTRY, what) for (blob,) in rows]
+                return merged(np.concatenate([*kept, *recent]))
 
     async def base(self, unique_id: str, step: int) -> Records | None:
         """Return a record to replay from; see `SeriesStore.base`."""
@@ -491,7 +497,9 @@ class SqliteStore:
     # Checkpoints, and room
 
     def _plan_checkpoint(self) -> None:
-        is_due = len(self._tail) >= _MOST_ENTRIES or self._replay_seconds > self._recovery_seconds
+        # As much may come again while the checkpoint is written.
+        is_long = self._replay_seconds > self._recovery_seconds / 2
+        is_due = is_long or len(self._tail) >= _MOST_ENTRIES
         if is_due and self._checkpointing is None:
             self._checkpointing = asyncio.create_task(self._write_checkpoint())
 

@@ -119,10 +119,18 @@ class Process:
         """What it wrote so far."""
         return self._log.read_text()
 
+    def tell(self, kind: signal.Signals) -> None:
+        """Send it a signal."""
+        self._popen.send_signal(kind)
+
+    def wait(self) -> int:
+        """Return its exit status, once it has ended."""
+        return self._popen.wait(_STOP_SECONDS)
+
     def stop(self) -> int:
         """Tell it to stop and return its exit status."""
-        self._popen.send_signal(signal.SIGTERM)
-        return self._popen.wait(_STOP_SECONDS)
+        self.tell(signal.SIGTERM)
+        return self.wait()
 
 
 @contextmanager

@@ -300,7 +300,8 @@ def _settle(calls: Sequence[Call], done: int, series: Series) -> tuple[int, Seri
         idle = [
             at
             for at in _next(calls, done)
-            if calls[at].answer is not None and calls[at].apply(series) == (series, calls[at].answer)
+            if calls[at].answer is not None
+            and calls[at].apply(series) == (series, calls[at].answer)
         ]
         if not idle:
             return done, series

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from typing import Any
+from typing import Any, Self
 from urllib.parse import urlsplit
 
 JSON = "application/json"
@@ -21,6 +21,12 @@ class Wire:
         assert address.port
         self._host, self._port = address.hostname, address.port
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.cut()
 
     async def call(
         self, method: str, path: str, body: object = None, content_type: str = JSON

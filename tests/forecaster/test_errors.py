@@ -12,10 +12,16 @@ from forecaster.errors import (
     GapError,
     InvalidRequestError,
     ModelNotFoundError,
+    NotKeptError,
     OutOfOrderError,
     SeriesNotFoundError,
     SeriesNotWarmError,
     StepMismatchError,
+    StoreDamagedError,
+    StoreError,
+    StoreFullError,
+    StoreOpenError,
+    StoreUnavailableError,
     TimeError,
 )
 
@@ -59,7 +65,24 @@ CASES: list[tuple[ForecastError, str, dict[str, object]]] = [
     ),
     *(
         (kind("too late", step=3, ds="2024-01-01Z"), "too late", {"step": 3, "ds": "2024-01-01Z"})
-        for kind in (TimeError, OutOfOrderError, ConflictError, GapError, ClockError)
+        for kind in (
+            TimeError,
+            OutOfOrderError,
+            ConflictError,
+            GapError,
+            ClockError,
+            NotKeptError,
+        )
+    ),
+    *(
+        (kind("no store of that name"), "no store of that name", {})
+        for kind in (
+            StoreError,
+            StoreOpenError,
+            StoreDamagedError,
+            StoreFullError,
+            StoreUnavailableError,
+        )
     ),
     (InvalidRequestError("no such level"), "no such level", {}),
 ]
