@@ -3,6 +3,7 @@
 uvicorn waits without end for the rest of a head or of a body, and for a client to read its answer.
 """
 
+import socket
 from asyncio import TimerHandle, Transport
 from dataclasses import dataclass
 from enum import Enum
@@ -23,8 +24,9 @@ MOST_HEAD_BYTES = 64_000
 # Requests that were sent before the answer to the first.
 _MOST_PIPELINED = 64
 
-# An answer that is being read gets shorter by so much in `write_timeout_seconds`.
-_LEAST_READ_BYTES = 64_000
+# What the system takes of an answer before the client does. By itself it takes megabytes and then
+# no more for long, so that a slow reader could not be told from one that does not read.
+_MOST_UNSENT_BYTES = 128_000
 
 _Problem = dict[str, object]
 
@@ -112,6 +114,10 @@ class Connection(HttpToolsProtocol):
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
         """Begin to wait for a request."""
         super().connection_made(transport)
+        if hasattr(socket, "TCP_NOTSENT_LOWAT"):
+            transport.get_extra_info("socket").setsockopt(
+                socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _MOST_UNSENT_BYTES
+            )
         if len(self.connections) > self._limits.max_connections:
             self._refuse(_TOO_MANY)
             return
@@ -287,7 +293,7 @@ class Connection(HttpToolsProtocol):
 
     def _read_on_or_abort(self) -> None:
         self._write_timer = None
-        if self.transport.get_write_buffer_size() > self._unread_bytes - _LEAST_READ_BYTES:
+        if self.transport.get_write_buffer_size() >= self._unread_bytes:
             self.transport.abort()
         else:
             self._watch_writing()

@@ -502,13 +502,12 @@ def test_weights_of_another_shape_are_refused(folder: Path, shape: tuple[int, ..
 
 def test_a_trace_without_end_is_refused_unwalked(folder: Path) -> None:
     golden = read_json(folder / GOLDEN)
-    golden["y"] = [0] * 1_000_000
-    golden["forecasts"] = golden["forecasts"][:1] * 999_999
-    golden["forecasts"] = golden["forecasts"][:10]
+    golden["y"] = [0] * 5000
+    golden["forecasts"] = [[0] * 12] * 4999
 
     rewrite(folder, GOLDEN, json.dumps(golden).encode())
 
-    assert_refused(folder, GOLDEN, what="y", expected="at most 1002 values", found="1000000")
+    assert_refused(folder, GOLDEN, what="y", expected="at most 1002 values", found="5000")
 
 
 @pytest.mark.parametrize("y", [1.1e300, -1e308])
@@ -601,10 +600,9 @@ def test_a_truth_that_is_neither_is_refused(folder: Path) -> None:
         (b'["a","b","c"]', "unique_id: expected 2 different names"),
         (b'["a",""]', "1: "),
         (b'["a","b\\u0000"]', "1: "),
-        (b'["a","b\\n"]', "1: "),
         (b'["a",1]', "1: "),
         (b'["a","\\ud800"]', ": expected Invalid JSON"),
-        (b'["a","' + b"x" * 257 + b'"]', "1: "),
+        (b'["a","' + b"x" * 4097 + b'"]', "1: "),
         (b"[" + b"1," * 2000 + b"1]", "0: "),
         (b"[" + b"1," * 1_000_000 + b"1]", "unique_id: expected 2 names"),
         (b'{"a":1}', ": expected Input should be a valid array"),

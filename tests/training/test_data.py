@@ -666,6 +666,8 @@ def test_a_given_freq_is_kept_as_written(write: Write) -> None:
         (["2020-01-01", "2020-02-15"], "MS", "row 3, .* 2020-02-15T00:00:00Z is not a time of"),
         (["2020-01-15", "2020-02-01"], "MS", "row 2, .* 2020-01-15T00:00:00Z is not a time of"),
         (["2020-01-03", "2020-01-04"], "B", "row 3, .* 2020-01-04T00:00:00Z is not a time of"),
+        (["2020-01-01", "2020-01-08"], "W-SUN", "row 2, .* 2020-01-01T00:00:00Z is not a time of"),
+        (["2020-01-01", "2020-04-01"], "QS-FEB", "row 2, .* 2020-01-01T00:00:00Z is not a time of"),
         (["2020-01-01", "2020-01-02", "2020-01-02T12:00"], "D", "row 4, .*between steps of freq D"),
         (["2020-01-01", "2020-02-01"], "QS", "row 3, .* between steps of freq QS"),
         (["1", "2", "4"], "2", "row 3, column ds: 2 follows 1 in series 'a': between steps of"),
