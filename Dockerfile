@@ -3,6 +3,9 @@
 #   docker build -t stepcast .
 #   docker build -t stepcast-training --target training .
 #
+# The service listens to others, so it starts with keys (-e STEPCAST_API_KEYS=...) or where it is told
+# that it needs none (-e STEPCAST_ALLOW_ANONYMOUS=true).
+#
 # Dependencies sit in layers below the code, so a change of code installs none of them again.
 # Behind a package mirror: --build-arg PIP_INDEX_URL=...; it reaches the build stages only.
 

@@ -65,14 +65,14 @@ _LONGEST_SHOWN = 200
 
 _SCALER: TypeAdapter[Scaler] = TypeAdapter(Scaler)
 
-# The names that the service takes, too.
+_LONGEST_NAME = 4096
+# Training names series as its file does, in any script and over several lines.
 _NAMES: TypeAdapter[list[str]] = TypeAdapter(
     Annotated[
-        list[Annotated[str, Field(min_length=1, max_length=256, pattern=r"^[^\x00-\x1f\x7f]+$")]],
+        list[Annotated[str, Field(max_length=_LONGEST_NAME, pattern=r"^[^\x00]+$")]],
         Field(fail_fast=True),
     ]
 )
-_LONGEST_NAME = 256 * 12 + 3  # in JSON, where a character takes at most two escapes of 6, and `"",`
 
 # Fields of a record that are NaN where there was no forecast.
 _MAY_BE_NAN = {"error", "stood"}
@@ -327,7 +327,8 @@ def _series(
         raise ArtifactError(
             path, what="records", expected=f"(series, {dtype.itemsize})", found=rows.shape
         )
-    if ids.size > 2 + len(rows) * _LONGEST_NAME:
+    longest = 12 * _LONGEST_NAME + 3  # in JSON: a character is two escapes of 6 at most, and `"",`
+    if ids.size > 2 + len(rows) * longest:
         raise ArtifactError(
             path, what="unique_id", expected=f"{len(rows)} names", found=f"{ids.size} bytes"
         )

@@ -36,7 +36,7 @@ _MOST_LAYERS = 64
 _MOST_QUANTILES = 999
 _MOST_FILES = 1000
 _LONGEST_TIME = 10**9  # steps
-_LARGEST_DATA = 1e300
+_LARGEST_DATA = 4e300  # a difference of the largest values, and some room
 _FURTHEST_FEATURE = 1e6
 
 Data = Annotated[float, Field(ge=-_LARGEST_DATA, le=_LARGEST_DATA)]

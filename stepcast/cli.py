@@ -361,6 +361,10 @@ def walk(
     ] = None,
     url: Annotated[str, typer.Option(help="Where the service is.")] = "http://127.0.0.1:8000",
     model: Annotated[str | None, typer.Option(help="The model; the service's by default.")] = None,
+    api_key: Annotated[
+        str | None,
+        typer.Option(envvar="STEPCAST_API_KEY", help="A key that may write, where one is needed."),
+    ] = None,
     keep: Annotated[
         bool,
         typer.Option("--keep", help="Walk under the series' own names and leave them there."),
@@ -393,7 +397,16 @@ def walk(
     _warn_of_gaps(panel.gaps, _on_gap(on_gap))
     history, held_back = panel.split(test or default_test(panel))
     lines = None if as_json else output
-    walked = walk(url, history, held_back, model=model, keep=keep, season=season, lines=lines)
+    walked = walk(
+        url,
+        history,
+        held_back,
+        model=model,
+        key=api_key,
+        keep=keep,
+        season=season,
+        lines=lines,
+    )
     scores = walked.summary()
     if as_json:
         _print_json(scores)

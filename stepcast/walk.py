@@ -39,11 +39,13 @@ class Client:
     Args:
         url: Where the service is.
         model: The model asked for, the service's default if there is none.
+        key: A key of the service that may write, if it asks for one.
     """
 
-    def __init__(self, url: str, model: str | None) -> None:
+    def __init__(self, url: str, model: str | None, key: str | None = None) -> None:
+        headers = {} if key is None else {"authorization": f"Bearer {key}"}
         try:
-            self._http = httpx.Client(base_url=url, timeout=_TIMEOUT_SECONDS)
+            self._http = httpx.Client(base_url=url, timeout=_TIMEOUT_SECONDS, headers=headers)
         except httpx.InvalidURL as error:
             raise ServiceError(f"{url!r} is no URL: {error}") from error
         self._model = {} if model is None else {"model": model}
@@ -111,6 +113,7 @@ def walk(
     test: Panel,
     *,
     model: str | None = None,
+    key: str | None = None,
     keep: bool = False,
     season: int | None = None,
     lines: Console | None = None,
@@ -122,6 +125,7 @@ def walk(
         history: What was known before the test.
         test: The same series in the same order, the same number of observations of each.
         model: The model; the service's default if there is none.
+        key: A key of the service that may write, if it asks for one.
         keep: Whether to walk under the series' own names and leave them there.
         season: Season of the seasonal naive forecast and of MASE; the model's by default.
         lines: Where to print each expected and predicted value, if anywhere.
@@ -134,7 +138,7 @@ def walk(
     y = np.array([series.y for series in test.series])
     mean = np.empty(y.shape)
     intervals = {level: np.empty((*y.shape, 2)) for level in scores.LEVELS}
-    with Client(url, model) as client:
+    with Client(url, model, key) as client:
         season = season or client.season()
         for row, (before, series) in enumerate(zip(history.series, test.series, strict=True)):
             name = series.unique_id if keep else _PREFIX + series.unique_id

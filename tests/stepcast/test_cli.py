@@ -310,6 +310,19 @@ def test_a_walk_through_keras_scores_as_a_backtest_by_keras() -> None:
     assert numbers(walked) == pytest.approx(numbers(tested), abs=TOLERANCE)
 
 
+def test_a_walk_shows_its_key_to_a_service_that_asks_for_one() -> None:
+    key = "walking-0123456789"
+    walk = ("walk", SHAMPOO, "--test", "2", "--json", "--url")
+    with serving(variables={"STEPCAST_API_KEYS": key}) as process:
+        refused = stepcast(*walk, process.url)
+        walked = stepcast(*walk, process.url, variables={"STEPCAST_API_KEY": key})
+
+    assert refused.returncode == 1
+    assert "401 send a key" in refused.stderr
+    assert walked.returncode == 0
+    assert key not in refused.stderr + walked.stdout + walked.stderr
+
+
 def test_a_walk_prints_expected_and_predicted(process: Process) -> None:
     ended = stepcast("walk", SHAMPOO, "--test", "2", "--url", process.url)
 
