@@ -11,6 +11,7 @@ from starlette.middleware.cors import CORSMiddleware
 from app import errors
 from app.gate import Gate, Traffic
 from app.hot import Handler, HotCalls
+from app.paths import EncodedNames
 from app.routes import batch, docs, forecasting, models, operations, series
 from app.routes.examples import declare_what_all_answer
 from app.security import HostCheck, KeyCheck, load_keys
@@ -93,6 +94,7 @@ def create_app(
     )
     app.has_keys = keys is not None
     # From the inside to the outside: the last one is asked first.
+    app.add_middleware(EncodedNames)
     app.add_middleware(HotCalls, handlers=CALLS, small=SMALL_CALLS, settings=settings)
     app.add_middleware(Gate, traffic=traffic or Traffic(), max_concurrency=settings.max_concurrency)
     if keys is not None:

@@ -3,6 +3,7 @@
 from typing import Annotated
 
 from fastapi import Depends, Query, Request
+from pydantic import BaseModel, ConfigDict
 
 from app.schemas import ModelName
 from app.service import ForecastService
@@ -26,11 +27,17 @@ ServicesDep = Annotated[Services, Depends(_services)]
 SettingsDep = Annotated[Settings, Depends(_settings)]
 
 
-async def _service(
-    services: ServicesDep, model: Annotated[ModelName, Query()] = None
-) -> ForecastService:
-    return services.get(model)
+class ModelQuery(BaseModel):
+    """A query about series of a model; one that holds anything else is refused."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    model: ModelName = None
 
 
-# The service of the model that the query names.
+async def _service(services: ServicesDep, query: Annotated[ModelQuery, Query()]) -> ForecastService:
+    return services.get(query.model)
+
+
+# The service of the model that the query names, and nothing else.
 ServiceDep = Annotated[ForecastService, Depends(_service)]

@@ -2,16 +2,31 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Query
+from pydantic import Field
 
+from app.paths import SeriesId
 from app.routes import examples
-from app.routes.dependencies import ServiceDep
+from app.routes.dependencies import ModelQuery, ServiceDep, ServicesDep
 from app.routes.examples import responses
 from app.service import Past, SeriesPage, SeriesStatus
 
 router = APIRouter(tags=["series"])
 
-SeriesId = Annotated[str, Path(min_length=1, max_length=256, examples=["shampoo"])]
+
+class PageQuery(ModelQuery):
+    """Which series to list."""
+
+    prefix: Annotated[str, Field(max_length=256)] = ""
+    limit: Annotated[int, Field(ge=1, le=1000)] = 100
+    after: Annotated[str, Field(max_length=256, description="`after` of the page before.")] = ""
+
+
+class HistoryQuery(ModelQuery):
+    """How much of a history to tell."""
+
+    limit: Annotated[int, Field(ge=1, le=10_000)] = 100
+
 
 _REFUSALS = (examples.UNKNOWN_SERIES, examples.UNKNOWN_MODEL, examples.UNAVAILABLE)
 _STATUS = {
@@ -33,18 +48,14 @@ _STATUS = {
         has_body=False,
     ),
 )
-async def list_series(
-    service: ServiceDep,
-    prefix: Annotated[str, Query(max_length=256)] = "",
-    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
-    after: Annotated[str, Query(max_length=256, description="`after` of the page before.")] = "",
-) -> SeriesPage:
+async def list_series(services: ServicesDep, query: Annotated[PageQuery, Query()]) -> SeriesPage:
     """List series in the order of their names, a page at a time."""
-    return await service.page(prefix=prefix, after=after, limit=limit)
+    service = services.get(query.model)
+    return await service.page(prefix=query.prefix, after=query.after, limit=query.limit)
 
 
 @router.get(
-    "/series/{unique_id:path}/history",
+    "/series/{unique_id:name}/history",
     responses=responses(
         {
             "unique_id": "shampoo",
@@ -64,17 +75,17 @@ async def list_series(
     ),
 )
 async def get_history(
-    unique_id: SeriesId, service: ServiceDep, limit: Annotated[int, Query(ge=1, le=10_000)] = 100
+    unique_id: SeriesId, services: ServicesDep, query: Annotated[HistoryQuery, Query()]
 ) -> Past:
     """Return the last observations that are kept, with the forecast that stood for each.
 
-    A series whose own name ends in `/history` is read by `GET /series?prefix=`.
+    In paths, the slash of a name that itself ends in `/history` is written `%2F`.
     """
-    return await service.history(unique_id, limit)
+    return await services.get(query.model).history(unique_id, query.limit)
 
 
 @router.get(
-    "/series/{unique_id:path}",
+    "/series/{unique_id:name}",
     responses=responses(
         _STATUS,
         *_REFUSALS,
@@ -87,7 +98,7 @@ async def get_series(unique_id: SeriesId, service: ServiceDep) -> SeriesStatus:
 
 
 @router.delete(
-    "/series/{unique_id:path}",
+    "/series/{unique_id:name}",
     status_code=204,
     responses=responses(
         None, examples.UNKNOWN_SERIES, examples.UNKNOWN_MODEL, examples.UNAVAILABLE, has_body=False

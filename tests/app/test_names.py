@@ -1,5 +1,7 @@
 """A model's name in a call is looked up among those that are loaded, and is never a path."""
 
+from urllib.parse import quote
+
 import pytest
 
 from tests.app.running import Service
@@ -69,3 +71,49 @@ def test_a_path_in_a_body_is_no_model(service: Service, path: str, name: str) ->
 
     assert problem["type"] == "urn:stepcast:unknown-model"
     assert problem["detail"].isprintable()
+
+
+HARD = [
+    "history",
+    "x/history",
+    "x/history/history",
+    "/history",
+    "a/b//c",
+    "%2F",
+    "a%2Fhistory",
+    "é/ü",
+    "a?b#c",
+    "./a",
+]
+
+
+@pytest.mark.parametrize("name", HARD)
+def test_a_series_of_any_name_is_found_by_its_path(service: Service, name: str) -> None:
+    service.post("/observe", unique_id=name, y=1.0)
+    url = service.client.base_url.copy_with(raw_path=f"/series/{quote(name, safe='')}".encode())
+
+    status = service.client.get(url)
+    past = service.client.get(url.copy_with(raw_path=url.raw_path + b"/history"))
+    deleted = service.client.delete(url)
+
+    assert status.json()["unique_id"] == name
+    service.problem(past, 422)  # this store keeps none
+    assert deleted.status_code == 204
+    service.problem(service.client.get(url), 404)
+
+
+def test_slashes_of_a_name_may_stand_in_a_path_as_they_are(service: Service) -> None:
+    service.post("/observe", unique_id="plant/line-1", y=1.0)
+
+    assert service.client.get("/series/plant/line-1").json()["unique_id"] == "plant/line-1"
+    assert service.client.delete("/series/plant/line-1").status_code == 204
+
+
+def test_what_a_path_without_encoding_says_is_the_history(service: Service) -> None:
+    service.post("/observe", unique_id="x/history", y=1.0)
+
+    refused = service.problem(service.client.delete("/series/x/history"), 405)
+    kept = service.client.get("/series/x%2Fhistory")
+
+    assert kept.json()["unique_id"] == "x/history"
+    assert refused["status"] == 405

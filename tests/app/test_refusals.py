@@ -367,6 +367,8 @@ def test_an_unknown_series_is_not_found_and_not_created(
         "/series?limit=0",
         "/series?limit=1001",
         "/series?limit=ten",
+        "/series?limits=1",
+        "/series/kept?limit=1",
         f"/series?prefix={257 * 'a'}",
         f"/series/{257 * 'a'}",
         "/series/",
@@ -386,7 +388,13 @@ def test_an_unknown_route_is_not_found(service: Service, path: str) -> None:
 
 @pytest.mark.parametrize(
     ("method", "path", "allowed"),
-    [("GET", "/observe", "POST"), ("PUT", "/forecast", "POST"), ("POST", "/series", "GET")],
+    [
+        ("GET", "/observe", "POST"),
+        ("PUT", "/forecast", "POST"),
+        ("POST", "/series", "GET"),
+        ("PUT", "/series/a", "GET, DELETE"),
+        ("DELETE", "/series/a/history", "GET"),
+    ],
 )
 def test_a_wrong_method_is_told_the_right_one(
     service: Service, method: str, path: str, allowed: str
