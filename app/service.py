@@ -361,9 +361,15 @@ class ForecastService:
             changed = Changed(records, True, corrected, {0: int(base["step"][0])})
 
             def change(
-                current: Records, before: Records = before, changed: Changed[bool] = changed
+                current: Records,
+                before: Records = before,
+                beginning: int = int(entries["series"][0]),
+                changed: Changed[bool] = changed,
             ) -> Changed[bool]:
-                has_moved = current.tobytes() != before.tobytes()
+                has_moved = (
+                    current.tobytes() != before.tobytes()
+                    or self.store.beginning(unique_id) != beginning
+                )
                 return Changed(current, False) if has_moved else changed
 
             if await self.store.update([unique_id], change):

@@ -1,12 +1,11 @@
 """The models that are served, and the service of each."""
 
-import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from app.service import ForecastService
 from app.settings import Settings
-from app.store.database import Database
+from app.store.database import READ_ERRORS, Database
 from app.store.memory import MemoryStore
 from app.store.protocol import SeriesStore
 from app.store.recovery import recover
@@ -105,7 +104,7 @@ def load_services(
             for model in models
         ]
         return Services(services, settings.model, database)
-    except sqlite3.Error as error:
+    except READ_ERRORS as error:
         assert database is not None
         database.release()
         raise StoreOpenError(

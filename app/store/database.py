@@ -69,6 +69,9 @@ MIGRATIONS = (
 # How long a commit waits for another process that holds the file, as a copy being made does.
 _BUSY_MS = 2000
 
+# What reading a file may raise: the second, where the text of an error is damaged too.
+READ_ERRORS = (sqlite3.Error, UnicodeDecodeError)
+
 
 @dataclass(frozen=True)
 class _Work:
@@ -116,7 +119,7 @@ class Database:
                 "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'series'"
             )
             ((self._last_entry,),) = self.rows("SELECT coalesce(max(seq), 0) FROM log")
-        except sqlite3.Error as error:
+        except READ_ERRORS as error:
             self._lock.close()
             raise StoreOpenError(
                 f"store {path}: cannot be opened as an SQLite file: {error}; put back a copy of "
@@ -144,7 +147,7 @@ class Database:
         """Yield what a query finds, before anyone is served.
 
         Raises:
-            sqlite3.Error: If that is not possible.
+            sqlite3.Error, UnicodeDecodeError: If that is not possible.
         """
         yield from self._reading.execute(sql, parameters)
 
@@ -196,7 +199,7 @@ class Database:
 
         try:
             rows = await asyncio.get_running_loop().run_in_executor(self._reader, read)
-        except sqlite3.Error as error:
+        except READ_ERRORS as error:
             raise StoreUnavailableError(f"the store cannot be read just now: {error}") from error
         if self._draining is not None:
             with suppress(StoreUnavailableError):
@@ -263,7 +266,17 @@ class Database:
         except BaseException:
             if connection.in_transaction:  # SQLite itself rolls back after some faults
                 connection.execute("ROLLBACK")
+            self._overwrite()
             raise
+
+    def _overwrite(self) -> None:
+        """Write what changes nothing to where the last commit is that failed.
+
+        If only its sync did, it is in the log all the same: SQLite writes the next one over it, but
+        a process that is killed before that would leave it to be found.
+        """
+        with suppress(sqlite3.Error):
+            self._connection.execute("UPDATE models SET name = name")
 
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)

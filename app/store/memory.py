@@ -86,6 +86,10 @@ class MemoryStore:
             "the store in memory keeps no observations; STEPCAST_STORE=sqlite:///file.db does"
         )
 
+    def beginning(self, unique_id: str) -> int:
+        """Return nothing of use, for there is no history; see `SeriesStore.beginning`."""
+        return 0
+
     async def base(self, unique_id: str, step: int) -> Records | None:
         """Have none; see `SeriesStore.base`."""
         return None

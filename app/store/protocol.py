@@ -109,9 +109,18 @@ class SeriesStore(Protocol):
     async def history(self, unique_id: str) -> Entries:
         """Return what is kept of what happened to a series, in order.
 
+        Their `series` is a number that no other beginning of a series has.
+
         Raises:
             SeriesNotFoundError: If there is no such series.
             InvalidRequestError: If this store keeps no observations.
+        """
+        ...
+
+    def beginning(self, unique_id: str) -> int:
+        """Return the number of a series' beginning, after all updates that were called for.
+
+        A change that rests on a history asks whether it is still that of the series.
         """
         ...
 

@@ -45,7 +45,7 @@ def recover(database: Database, model: Model, *, max_bytes: int) -> Contents:
     Raises:
         StoreOpenError: If its series were made by another model, and cannot all be made again.
         StoreDamagedError: If what is read is not what was written.
-        sqlite3.Error: If the file cannot be read.
+        sqlite3.Error, UnicodeDecodeError: If the file cannot be read.
     """
     manifest, layout = model.manifest, json.dumps(model.forecaster.dtype.descr)
     made = (manifest.fingerprint, layout)

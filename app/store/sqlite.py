@@ -255,7 +255,14 @@ class SqliteStore:
             )
             if self._id(unique_id) == series:  # or else it began anew, and its past is gone
                 kept = [unseal(blob, ENTRY, what) for (blob,) in rows]
-                return merged(np.concatenate([*kept, *recent]))
+                entries = merged(np.concatenate([*kept, *recent]))
+                entries["series"] = series
+                return entries
+
+    def beginning(self, unique_id: str) -> int:
+        """Return the id that a series will have in the file; see `SeriesStore.beginning`."""
+        staged = self._staged.get(unique_id)
+        return self._id(unique_id) if staged is None else staged.series
 
     async def base(self, unique_id: str, step: int) -> Records | None:
         """Return a record to replay from; see `SeriesStore.base`."""

@@ -246,6 +246,7 @@ class Call:
         began: When it was sent.
         ended: When it was answered; never, if its caller did not wait.
         answer: What it was answered; None if its caller did not wait.
+        is_read: Whether it never changes anything that the model knows.
         shown: What it was, for a message.
     """
 
@@ -253,7 +254,15 @@ class Call:
     began: float
     ended: float = inf
     answer: Answer | None = None
+    is_read: bool = False
     shown: str = ""
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether its answer says that it changed nothing, whatever there was."""
+        if self.answer is None:
+            return False
+        return self.is_read or self.answer.word not in ("ok", "applied")
 
 
 class NotSequentialError(AssertionError):
@@ -283,7 +292,8 @@ def order(calls: Sequence[Call], start: Series = NOTHING) -> Series:
         # The one answered first is tried first: it is the last one that is put on the trail.
         for at in sorted(_next(calls, done), key=lambda at: -calls[at].ended):
             after, answer = calls[at].apply(series)
-            if calls[at].answer in (None, answer) and after != series:
+            # Without an answer it may as well not be taken.
+            if answer == calls[at].answer or (calls[at].answer is None and after != series):
                 found = _settle(calls, done | 1 << at, after)
                 if found not in seen:
                     seen.add(found)
@@ -295,13 +305,12 @@ def order(calls: Sequence[Call], start: Series = NOTHING) -> Series:
 
 
 def _settle(calls: Sequence[Call], done: int, series: Series) -> tuple[int, Series]:
-    """Take every call that can be next and changes nothing: to take it later would be the same."""
+    """Take every call that can be next and is idle: the others would be no worse off after it."""
     while True:
         idle = [
             at
             for at in _next(calls, done)
-            if calls[at].answer is not None
-            and calls[at].apply(series) == (series, calls[at].answer)
+            if calls[at].is_idle and calls[at].apply(series)[1] == calls[at].answer
         ]
         if not idle:
             return done, series

@@ -415,6 +415,35 @@ async def test_only_what_is_kept_can_be_corrected(models: Path, tmp_path: Path) 
         assert (answer.step, answer.status) == (6, "applied")
 
 
+class Meddler:
+    """A store in which a series is deleted and copied back while it is being corrected."""
+
+    def __init__(self, service: ForecastService) -> None:
+        self._service, self._store = service, service.store
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    async def base(self, unique_id: str, step: int) -> Records | None:
+        self._service.store = self._store
+        found = await self._store.base(unique_id, step)
+        await self._service.delete(unique_id)
+        await self._service.seed_from_series(unique_id, "copy")
+        return found
+
+
+async def test_a_correction_sees_that_its_series_began_anew_though_its_record_is_the_same(
+    models: Path, tmp_path: Path
+) -> None:
+    async with opened(models, tmp_path / "s.db") as service:
+        await observe(service, "a", values(5))
+        await service.seed_from_series("copy", "a")
+        service.store = Meddler(service)
+
+        with pytest.raises(NotKeptError, match="3 is kept"):
+            await service.correct("a", 1.0, 3, Clock.INTEGER)
+
+
 # Another model
 
 
