@@ -1,4 +1,4 @@
-"""A disk that can be watched, and told to fail: `tests/app/faults.c`, preloaded into a process."""
+"""A disk that can be watched, and told to fail: `faults.c`, preloaded into a process."""
 
 import errno
 import shutil
@@ -14,7 +14,7 @@ from random import Random
 
 import pytest
 
-SOURCE = Path(__file__).parents[1] / "app" / "faults.c"
+SOURCE = Path(__file__).with_name("faults.c")
 
 # As `struct change` in faults.c.
 _HEAD = struct.Struct("=cB6xqq")
