@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup run test lint train bench lock clean
+.PHONY: help setup run test lint train bench crash soak lock clean
 
 help: ## List the commands
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -32,6 +32,12 @@ train: setup ## Fit the worked example again
 
 bench: $(VENV)/.installed-bench ## Measure what docs/performance.md claims (needs wrk, ten minutes)
 	$(BIN)/python -m benchmarks
+
+crash: setup ## Kill the service 500 times under load, with another seed each time
+	CRASH_ROUNDS=500 CRASH_SEED="$${CRASH_SEED:-$$(date +%s)}" $(BIN)/pytest -q -rP tests/app/test_crash.py
+
+soak: setup ## Send 500,000 mixed requests and watch memory, open files and disk
+	SOAK_REQUESTS="$${SOAK_REQUESTS:-500000}" $(BIN)/pytest -q -rP tests/app/test_soak.py
 
 # Versions that still fit are kept. To take newer ones: make lock LOCK_FLAGS=--upgrade
 COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
