@@ -38,7 +38,8 @@ def ridge(model: Regression, x: Array, y: Array, kept: float = 1.0) -> Array:
     weight = kept ** np.arange(len(x))[::-1]
     held = np.diag(model.precision.astype(float)) * kept ** len(x)
     squares = (x * weight[:, None]).T @ x + held
-    solution: Array = np.linalg.solve(squares, (x * weight[:, None]).T @ y + held @ model.start.astype(float))
+    products = (x * weight[:, None]).T @ y + held @ model.start.astype(float)
+    solution: Array = np.linalg.solve(squares, products)
     return solution
 
 
