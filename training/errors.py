@@ -48,3 +48,7 @@ class DivergedError(ForecastError):
 
 class ParityError(ForecastError):
     """Two networks with the same weights do not give the same outputs."""
+
+
+class CheckpointError(ForecastError):
+    """A run cannot go on from what is in its checkpoint."""

@@ -80,10 +80,10 @@ def fit(
             ),
         ]
     history = network.fit(
-        _dataset(training).repeat(),
+        dataset(training).repeat(),
         steps_per_epoch=len(training),
         epochs=recipe.epochs,
-        validation_data=None if validation is None else _dataset(validation),
+        validation_data=None if validation is None else dataset(validation),
         callbacks=watching,
         shuffle=False,
         verbose=0,
@@ -107,7 +107,7 @@ def _check_finite(network: StreamNetwork, losses: History) -> None:
             raise DivergedError(f"weights {name} hold values that are no numbers")
 
 
-def _dataset(batches: Batches) -> tf.data.Dataset:
+def dataset(batches: Batches) -> tf.data.Dataset:
     """Return the batches in order; state flags and weights travel with them."""
     inputs = {"inputs": batches.inputs, "starts": batches.starts}
     return tf.data.Dataset.from_tensor_slices((inputs, batches.targets, batches.weights))

@@ -73,7 +73,9 @@ class Batches:
         )
 
 
-def samples(transform: Transform, histories: Sequence[Floats]) -> list[Stream]:
+def samples(
+    transform: Transform, histories: Sequence[Floats], seasons: NDArray[np.int64] | None = None
+) -> list[Stream]:
     """Walk the transform over whole series and return one stream for each.
 
     The walk is the service's own: step by step, all series side by side.
@@ -83,13 +85,18 @@ def samples(transform: Transform, histories: Sequence[Floats]) -> list[Stream]:
         histories: Values of each series, oldest first, of any lengths. NaN is a missing value: the
             value before stands in for it, and the step before it does not count. The first
             `context` values are known, which the job has checked.
+        seasons: The season of each series and a shorter one within it, shape `(series, 2)`, 0 for
+            none; none at all by default.
 
     Returns:
         Streams of `len(history) - context` samples, in the order of the histories.
     """
     lengths = np.array([len(history) for history in histories], np.int64)
     order = np.argsort(-lengths, kind="stable")  # longest first: those still going are a prefix
-    records = np.zeros(len(histories), np.dtype([("step", "<i8"), *transform.fields]))
+    fields = [("step", "<i8"), ("season", "<i2", (2,)), *transform.fields]
+    records = np.zeros(len(histories), np.dtype(fields))
+    if seasons is not None:
+        records["season"] = seasons[order]
     skipped = transform.context - 1
     steps = max(int(lengths.max(initial=0)) - transform.context, 0)
     inputs = np.zeros((steps, len(histories), transform.features), np.float32)

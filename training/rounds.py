@@ -1,0 +1,69 @@
+"""Rounds of generated series, as the universal network sees them.
+
+Here is no Keras: rounds are made in a process of their own, which is to start quickly.
+"""
+
+from typing import Annotated
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+from forecaster.universal import LONGEST_SEASON, UniversalTransform
+from training.prior import generate
+from training.streams import Batches, Stream, pack, samples
+
+# How many series a round has of each length: most are short, and most steps are of long ones.
+_ROUND = {40: 256, 80: 320, 160: 320, 320: 256, 640: 128}
+# A target further out is an outlier, and an error counts in full from the tenth step on.
+_FURTHEST = 8.0
+_EARLY = 10.0
+
+
+class PretrainRecipe(BaseModel):
+    """How the universal model is made. Every field is a flag of `stepcast pretrain`.
+
+    Args:
+        units: LSTM units.
+        rounds: How many rounds; the rate falls to nothing over them.
+        series: How many series a round has of each length.
+        batch: Streams trained side by side.
+        window: Steps through which the gradient runs. State is carried from window to window.
+        learning_rate: AdamW's step size at its highest.
+        warmup: Updates until it is.
+        weight_decay: AdamW's.
+        clip_norm: Largest norm of a gradient.
+        seed: Fixes the series and the initial weights.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    units: int = Field(default=64, ge=1, le=8192)
+    rounds: int = Field(default=200, ge=1)
+    series: dict[Annotated[int, Field(ge=3)], Annotated[int, Field(ge=1)]] = _ROUND
+    batch: int = Field(default=128, ge=1)
+    window: int = Field(default=40, ge=1)
+    learning_rate: float = Field(default=0.003, gt=0)
+    warmup: int = Field(default=100, ge=0)
+    weight_decay: float = Field(default=0.001, ge=0)
+    clip_norm: float = Field(default=1.0, gt=0)
+    seed: int = Field(default=1, ge=0, lt=2**32)
+
+
+def make_round(recipe: PretrainRecipe, seed: list[int]) -> Batches:
+    """Return generated series as the network sees them; the seed fixes them."""
+    rng = np.random.default_rng(seed)
+    streams: list[Stream] = []
+    for length, count in recipe.series.items():
+        made = generate(rng, count, length)
+        seasons = np.stack([made.season, made.second], axis=1)
+        seasons[seasons > LONGEST_SEASON] = 0
+        streams += [_weighted(one) for one in samples(UniversalTransform(), list(made.y), seasons)]
+    return pack(streams, batch=recipe.batch, window=recipe.window)
+
+
+def _weighted(stream: Stream) -> Stream:
+    """Weigh samples: little while a series is new, and nothing where it has no scale yet."""
+    early = np.minimum(np.arange(1, len(stream) + 1) / _EARLY, 1.0)
+    weights = stream.weights * early.astype(np.float32)
+    targets = np.clip(stream.targets, -_FURTHEST, _FURTHEST)
+    return Stream(stream.inputs, targets, weights)
