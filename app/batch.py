@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from app.errors import slug
+from app.errors import document_of, slug
 from app.intake import BLOCK, NO_NAME, Rows
 from app.service import Ask, ForecastService, History, in_slices, moved
+from app.store.protocol import Unreadable
 from forecaster.calendar import Clock, format_times
 from forecaster.errors import (
     ForecastError,
@@ -101,7 +102,7 @@ async def observe(service: ForecastService, rows: Rows, ask: Ask) -> Columns:
         answer.take(taken.rows, taken.records, service.model.forecaster)
         for row, outcome in taken.outcomes.items():
             if isinstance(outcome, ForecastError):
-                answer.refuse(row, slug(outcome), str(outcome))
+                answer.refuse(row, slug(outcome), _detail(outcome))
                 if isinstance(outcome, StoreUnavailableError):
                     lost, count = outcome, count + 1
             else:
@@ -125,11 +126,14 @@ async def forecast(
     status, detail = np.full(len(ids), "ok", object), np.full(len(ids), None, object)
     for start in range(0, len(ids), BLOCK):
         block = slice(start, start + BLOCK)
-        records = await service.store.read(ids[block])
+        unreadable: Unreadable = {}
+        records = await service.store.read(ids[block], unreadable=unreadable)
         steps = records["step"]
         for at in np.flatnonzero(steps < forecaster.context).tolist():
-            error = _unready(ids[start + at], int(steps[at]), forecaster.context)
-            status[start + at], detail[start + at] = slug(error), str(error)
+            error = unreadable.get(ids[start + at]) or _unready(
+                ids[start + at], int(steps[at]), forecaster.context
+            )
+            status[start + at], detail[start + at] = slug(error), _detail(error)
             if start + at in faults:
                 status[start + at], detail[start + at] = NOT_VALID, faults[start + at]
         ready = np.flatnonzero(steps >= forecaster.context)
@@ -192,7 +196,7 @@ async def seed(service: ForecastService, rows: Rows, ask: Ask) -> Columns:
             answer.refuse(number, slug(error), str(error))
     numbers = list(histories)
     names = [ids[number] for number in numbers]
-    before = await service.store.read(names)
+    before = await service.seen(names)
     entries = np.concatenate(
         [np.empty(0, ENTRY), *(histories[number].entries(at) for at, number in enumerate(numbers))]
     )
@@ -205,7 +209,9 @@ async def seed(service: ForecastService, rows: Rows, ask: Ask) -> Columns:
         past = entries[ends[start] : ends[min(start + BLOCK, len(numbers))]].copy()
         past["series"] -= start
         try:
-            put = await service.put(names[part], records[part], past, before[part])
+            put = await service.put(
+                names[part], records[part], past, before.part(start, start + BLOCK)
+            )
         except StoreError as error:
             if isinstance(error, StoreUnavailableError) and start == 0:
                 raise  # nothing moved
@@ -214,10 +220,15 @@ async def seed(service: ForecastService, rows: Rows, ask: Ask) -> Columns:
             continue
         answer.take(block[put], records[part][put], service.model.forecaster)
         for left in np.flatnonzero(~put).tolist():
-            refusal = moved(before[part][left : left + 1])
+            refusal = moved(before.records[part][left : left + 1])
             answer.refuse(int(block[left]), slug(refusal), str(refusal))
         await asyncio.sleep(0)
     return answer.columns(with_error=False)
+
+
+def _detail(error: ForecastError) -> str:
+    """Return what a row is told; what is the service's own fault is told in the log."""
+    return str(document_of(error)["detail"]) if isinstance(error, StoreError) else str(error)
 
 
 def _unready(unique_id: str, step: int, context: int) -> ForecastError:

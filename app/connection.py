@@ -4,14 +4,18 @@ uvicorn waits without end for the rest of a head or of a body, and for a client 
 """
 
 import socket
-from asyncio import TimerHandle, Transport
+from asyncio import Task, TimerHandle, Transport
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
 import httptools
 from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import (
+    STATUS_LINE,
+    HttpToolsProtocol,
+    RequestResponseCycle,
+)
 from uvicorn.server import ServerState
 
 from app.errors import BUSY, document, refusal
@@ -108,6 +112,8 @@ class Connection(HttpToolsProtocol):
         self._has_body = False
         self._whole_scope: Any = None  # of the last request that came to its end
         self._fault: _Problem = _NOT_HTTP
+        # The call that is being answered, or was last.
+        self._call: tuple[RequestResponseCycle, Task[None]] | None = None
 
     # From the transport
 
@@ -124,10 +130,14 @@ class Connection(HttpToolsProtocol):
         self._wait_for(_Awaited.HEAD)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Wait for nothing any more."""
+        """Wait for nothing any more, and end the call whose caller has gone."""
         self._wait_for(_Awaited.NOTHING)
         self._stop_write_timer()
         super().connection_lost(exc)
+        if self._call is not None:
+            cycle, task = self._call
+            cycle.disconnected = True  # which uvicorn says to the last of several only
+            task.cancel()
 
     def data_received(self, data: bytes) -> None:
         """Parse a piece, and wait for what is still to come."""
@@ -180,6 +190,13 @@ class Connection(HttpToolsProtocol):
         """Note that nothing of this request is to come."""
         self._whole_scope = self.scope
         super().on_message_complete()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        """Begin to answer, as uvicorn does, and remember by what."""
+        task = self.loop.create_task(cycle.run_asgi(app))
+        task.add_done_callback(self.tasks.discard)
+        self.tasks.add(task)
+        self._call = cycle, task
 
     # From the answer, and from uvicorn's own timer
 

@@ -208,12 +208,14 @@ def _fault(fault: dict[str, Any]) -> dict[str, str]:
     """
     if fault["type"] == "json_invalid":
         return {"field": "body", "message": f"not JSON: {fault['ctx']['error']}", "found": ""}
-    where = [str(part) for part in fault["loc"][1:]]  # the first is body, query or path
+    where = ".".join(str(part) for part in fault["loc"][1:])  # the first is body, query or path
     found = "" if fault["type"] == "missing" else repr(fault.get("input"))
-    if len(found) > _LONGEST_SHOWN:
-        found = found[:_LONGEST_SHOWN] + "..."
     return {
-        "field": ".".join(where) or "body",
+        "field": _shortened(where) or "body",
         "message": fault["msg"].removeprefix("Value error, "),
-        "found": found.encode("utf-8", "backslashreplace").decode(),
+        "found": _shortened(found).encode("utf-8", "backslashreplace").decode(),
     }
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _LONGEST_SHOWN else text[:_LONGEST_SHOWN] + "..."

@@ -59,9 +59,8 @@ class Gate:
         try:
             await self._app(scope, receive, send)
         except asyncio.CancelledError:
-            # The server cancels what is left when its time is up; there is nobody to answer.
-            if not traffic.is_stopping:
-                raise
+            # Its caller has gone, or the server's time is up: there is nobody to answer.
+            pass
         finally:
             traffic.calls -= 1
 

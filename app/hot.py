@@ -11,15 +11,17 @@ answer the same way there; this middleware only answers first. See docs/adr/0005
 
 import asyncio
 from collections.abc import Awaitable, Callable, Set
-from typing import Annotated, Any, Literal, get_type_hints
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, Self, get_type_hints
 
 from fastapi.exceptions import RequestValidationError
-from pydantic import AfterValidator, BaseModel, FailFast, TypeAdapter, ValidationError
+from pydantic import AfterValidator, FailFast, TypeAdapter, ValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.errors import BusyError, refusal_of
+from app.schemas import Body
 from app.services import Services
 from app.settings import Settings
 
@@ -45,9 +47,57 @@ _MOST_FAULTS = 1000
 _VALUES_A_ROW = 10
 _FEW_VALUES = 100_000
 
+# An answer is sent in pieces of so many bytes, each when the system has taken the one before; one
+# that is no longer is not counted.
+_PIECE_BYTES = 64_000
+
+# About what a value takes in an answer, with its comma.
+_BYTES_A_VALUE = 20
+
 _NOT_KNOWN = "Extra inputs are not permitted"
 
-_Call = Callable[[bytes, Any], Awaitable[bytes]]
+
+@dataclass
+class _Answers:
+    """The bytes of all answers that are being made or sent.
+
+    Args:
+        most: As many as there may be, one answer aside.
+        held: As many as there are.
+    """
+
+    most: int
+    held: int = 0
+
+
+class _Share:
+    """What one call has of them, until it ends."""
+
+    def __init__(self, answers: _Answers) -> None:
+        self._answers = answers
+        self._held = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._answers.held -= self._held
+
+    def take(self, size: int) -> None:
+        """Hold so many bytes.
+
+        Raises:
+            BusyError: If other calls hold too many.
+        """
+        if size <= _PIECE_BYTES:
+            return
+        if self._answers.held and self._answers.held + size > self._answers.most:
+            raise BusyError("other calls hold all the memory that there is for answers")
+        self._answers.held += size
+        self._held += size
+
+
+_Call = Callable[[bytes, Any, _Share], Awaitable[bytes]]
 
 
 class HotCalls:
@@ -71,6 +121,7 @@ class HotCalls:
         }
         self._held_bytes = 0
         self._most_held_bytes = max(settings.max_bytes_in_flight, most_bytes)
+        self._answers = _Answers(settings.max_bytes_in_flight)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or pass it on."""
@@ -80,32 +131,52 @@ class HotCalls:
             return
         call, most_bytes = found
         body = bytearray()
-        try:
-            await self._read(body, most_bytes, scope, receive)
-            content = await call(bytes(body), scope["state"])
-            status, headers = 200, [_JSON, (b"content-length", b"%d" % len(content))]
-        except ClientDisconnect:
-            return
-        except Exception as error:
-            refused = refusal_of(error)
-            status, headers, content = refused.status, list(refused.headers), refused.content
-        finally:
-            self._held_bytes -= len(body)
-        await send({"type": "http.response.start", "status": status, "headers": headers})
-        await send({"type": "http.response.body", "body": content})
+        with _Share(self._answers) as share:
+            try:
+                await self._read(body, most_bytes, scope, receive)
+                content = await call(bytes(body), scope["state"], share)
+                status, headers = 200, [_JSON, (b"content-length", b"%d" % len(content))]
+            except ClientDisconnect:
+                return
+            except Exception as error:
+                refused = refusal_of(error)
+                status, headers, content = refused.status, list(refused.headers), refused.content
+            finally:
+                self._held_bytes -= len(body)
+                body.clear()
+            await send({"type": "http.response.start", "status": status, "headers": headers})
+            await _send_body(send, content)
 
     async def _pass_on(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        refused = None
-        try:
-            await self._app(scope, receive, send)
-        except Exception as error:
-            # Further out, Starlette and uvicorn would log it with its message.
-            refused = refusal_of(error)
-        if refused is not None:
-            await refused.send(send)
+        started: list[Message] = []  # not sent yet: there may be no room for what is to follow
+
+        with _Share(self._answers) as share:
+
+            async def send_on(message: Message) -> None:
+                if message["type"] == "http.response.start":
+                    started.append(message)
+                    return
+                content = message.get("body", b"")
+                try:
+                    share.take(len(content))
+                except BusyError as error:
+                    await refusal_of(error).send(send)
+                    return
+                while started:
+                    await send(started.pop())
+                if message.get("more_body", False):
+                    await send(message)
+                else:
+                    await _send_body(send, content)
+
+            try:
+                await self._app(scope, receive, send_on)
+            except Exception as error:
+                # Further out, Starlette and uvicorn would log it with its message.
+                await refusal_of(error).send(send)
 
     async def _read(self, body: bytearray, most_bytes: int, scope: Scope, receive: Receive) -> None:
         """Read the body into `body`, which counts as held from here on.
@@ -137,6 +208,16 @@ class HotCalls:
             raise HTTPException(413, detail)
 
 
+async def _send_body(send: Send, content: bytes) -> None:
+    """Send the body of an answer, or the rest of it; a long one no faster than it is read."""
+    if len(content) > _PIECE_BYTES:
+        for start in range(0, len(content), _PIECE_BYTES):
+            piece = content[start : start + _PIECE_BYTES]
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+        content = b""  # which waits until the last piece was taken
+    await send({"type": "http.response.body", "body": content})
+
+
 def _small(most_bytes: int) -> int:
     return min(most_bytes, _SMALL_BYTES)
 
@@ -151,13 +232,14 @@ def _call(handler: Handler, most_items: int) -> _Call:
     write = TypeAdapter(hints["return"]).serializer.to_json
     check = _check_of(hints["body"], most_items)
 
-    async def call(content: bytes, state: Any) -> bytes:
+    async def call(content: bytes, state: Any, share: _Share) -> bytes:
         try:
             if len(content) >= _LARGE_BYTES:
                 check(content)
-            body = validate(content)
+            body: Body = validate(content)
         except ValidationError as error:
             raise _invalid(error) from None
+        share.take(_BYTES_A_VALUE * body.answer_values(state["settings"]))
         # Reading, answering and writing a large body are each a turn of the event loop.
         if len(content) < _LARGE_BYTES:
             return write(await handler(body, state["services"], state["settings"]))
@@ -169,7 +251,7 @@ def _call(handler: Handler, most_items: int) -> _Call:
     return call
 
 
-def _check_of(body: type[BaseModel], most_items: int) -> Callable[[bytes], None]:
+def _check_of(body: type[Body], most_items: int) -> Callable[[bytes], None]:
     """Return what looks at a large body before it is validated.
 
     A million fields that are not known, or a list of millions of faults, take pydantic seconds and

@@ -13,10 +13,20 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from app.store.protocol import Changed, SeriesStore
-from forecaster.calendar import Clock, Freq, Times
+from app.store.protocol import Changed, SeriesStore, Unreadable
+from forecaster.calendar import Clock, Freq, Times, format_ds
 from forecaster.cursor import OnGap, comes_next, place
-from forecaster.errors import ForecastError, SeriesNotWarmError, StoreError, StoreFullError
+from forecaster.errors import (
+    ConflictError,
+    ForecastError,
+    InvalidRequestError,
+    OutOfOrderError,
+    SeriesNotFoundError,
+    SeriesNotWarmError,
+    StepMismatchError,
+    StoreError,
+    StoreFullError,
+)
 from forecaster.forecaster import LARGEST_VALUE, Forecaster, check_values
 from forecaster.journal import ENTRY, Entries, Mark, observed
 
@@ -114,15 +124,73 @@ class Intake:
             yield await ahead.popleft()
 
     async def _take(self, rows: Rows, block: Indices) -> Taken:
-        def change(records: Records) -> Changed[Taken]:
-            outcomes, entries = self._step(records, rows, block)
-            return Changed(records, Taken(block, records, outcomes), entries)
+        ids = [rows.ids[row] for row in block.tolist()]
+        unreadable: Unreadable = {}
+
+        def change(records: Records) -> Changed[tuple[Taken, dict[int, int]]]:
+            readable = block
+            if unreadable:
+                readable = block[[one not in unreadable for one in ids]]
+            outcomes, entries = self._step(records, rows, readable)
+            taken = Taken(readable, records, outcomes)
+            beginnings = {
+                at: self._store.beginning(rows.ids[readable[at]]) for at in _late(rows, taken)
+            }
+            return Changed(records, (taken, beginnings), entries)
 
         try:
-            return await self._store.update([rows.ids[row] for row in block.tolist()], change)
+            taken, beginnings = await self._store.update(ids, change, unreadable=unreadable)
         except StoreError as error:
             nothing = self._forecaster.new(len(block))
             return Taken(block, nothing, dict.fromkeys(block.tolist(), error))
+        if beginnings:
+            taken = await self._look_back(rows, taken, beginnings)
+        if not unreadable:
+            return taken
+        lost = np.array([row for row in block.tolist() if rows.ids[row] in unreadable], np.intp)
+        return Taken(
+            np.concatenate([taken.rows, lost]),
+            np.concatenate([taken.records, self._forecaster.new(len(lost))]),
+            taken.outcomes | {row: unreadable[rows.ids[row]] for row in lost.tolist()},
+        )
+
+    async def _look_back(self, rows: Rows, taken: Taken, beginnings: dict[int, int]) -> Taken:
+        """Answer rows that are older than their series' cursor by what is kept of its past.
+
+        What was observed already is a duplicate, or a conflict if it had another value. What is not
+        kept stays refused.
+
+        Args:
+            rows: The rows.
+            taken: What became of some of them.
+            beginnings: The number of their series' beginnings, by the place of the row in `taken`.
+        """
+        records, outcomes = taken.records.copy(), dict(taken.outcomes)
+        for at, beginning in beginnings.items():
+            row = int(taken.rows[at])
+            unique_id, ds, y = rows.ids[row], rows.ds[row], rows.y[row]
+            try:
+                past = await self._store.history(unique_id)
+            except InvalidRequestError:
+                break  # this store keeps none
+            except SeriesNotFoundError:
+                past = None
+            except StoreError as error:
+                outcomes[row] = error
+                continue
+            if past is None or self._store.beginning(unique_id) != beginning:
+                # It is another series now, of which the row may be the next.
+                again = await self._take(rows, taken.rows[at : at + 1])
+                records[at] = again.records[0]
+                del outcomes[row]
+                outcomes |= again.outcomes
+                continue
+            is_observed = (past["mark"] != Mark.RESET) & (past["mark"] != Mark.FILLED)
+            found = past["y"][is_observed & (past["ds"] == ds)]
+            if len(found):
+                is_same = found[-1] == y or (np.isnan(found[-1]) and np.isnan(y))
+                outcomes[row] = "duplicate" if is_same else _conflict(records[at])
+        return Taken(taken.rows, records, outcomes)
 
     def _step(
         self, records: Records, rows: Rows, block: Indices
@@ -205,6 +273,30 @@ class Intake:
                 raise SeriesNotWarmError(step=step, missing=context - step)
             check_values(np.array([y]))
         return fill
+
+
+def _late(rows: Rows, taken: Taken) -> list[int]:
+    """Return the places in `taken` of rows refused for coming after the cursor has passed them."""
+    if not taken.outcomes:
+        return []
+    refused = [
+        isinstance(taken.outcomes.get(row), OutOfOrderError | StepMismatchError)
+        for row in taken.rows.tolist()
+    ]
+    places = np.flatnonzero(refused)
+    some, records = taken.rows[places], taken.records[places]
+    is_late = (records["step"] > 0) & (rows.ds[some] < records["ds"])
+    is_late &= (rows.clocks[some] != Clock.NONE) & (rows.clocks[some] == records["clock"])
+    late: list[int] = places[is_late].tolist()
+    return late
+
+
+def _conflict(record: np.void) -> ConflictError:
+    return ConflictError(
+        "this time was observed with another value",
+        step=int(record["step"]),
+        ds=format_ds(int(record["ds"]), int(record["clock"])),
+    )
 
 
 def full() -> StoreFullError:

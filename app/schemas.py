@@ -24,6 +24,7 @@ from pydantic import (
 
 from app.intake import ANY_STEP, NO_NAME, Rows
 from app.service import Ask, History
+from app.settings import Settings
 from forecaster.calendar import Clock, encode_time
 from forecaster.errors import InvalidRequestError
 from forecaster.scores import LEVELS
@@ -82,6 +83,14 @@ class Body(BaseModel):
 
     model: ModelName = None
 
+    def answer_values(self, settings: Settings) -> int:
+        """Return about how many values the answer has, names among them; 0 for a short one.
+
+        Raises:
+            InvalidRequestError: If they are more than may be.
+        """
+        return 0
+
 
 class ObserveRequest(Body):
     """One observation of one series."""
@@ -93,7 +102,12 @@ class ObserveRequest(Body):
     ds: Ds | None = None
     expected_step: Annotated[
         int | None,
-        Field(strict=True, ge=0, description="Refuse unless the series is at this step."),
+        Field(
+            strict=True,
+            ge=0,
+            le=_LARGEST_INTEGER,
+            description="Refuse unless the series is at this step.",
+        ),
     ] = None
 
     correct: Annotated[
@@ -193,6 +207,11 @@ class ForecastRequest(HistoryBody, AskBody):
             raise ValueError("ds goes with y")
         return self
 
+    def answer_values(self, settings: Settings) -> int:
+        """Return about how many values the answer has; see `Body`."""
+        ask = self.ask(settings.max_horizon)
+        return 2 * ask.h * (_COLUMNS_OF_AN_ANSWER + len(ask.levels))
+
 
 class SeedRequest(HistoryBody):
     """Begin a series anew, with a history or from a record that there is."""
@@ -232,6 +251,12 @@ class ResetRequest(Body):
             raise ValueError("give either unique_id or all: true")
         return self
 
+
+# What a row of a batch's answer holds besides bounds and quantiles.
+_COLUMNS_OF_AN_ANSWER = 7
+
+# Means, bounds and quantiles that an answer may hold for each row that there may be.
+_NUMBERS_A_ROW = 10
 
 # Past so many faults the whole call is refused: it is not a table of observations, and to tell of
 # them all would take longer than to take the rows.
@@ -336,11 +361,42 @@ class RowsBody(BatchBody):
         """Return how forecasts are to be told."""
         return _ask(1, tuple(self.level), ())
 
+    def answer_values(self, settings: Settings) -> int:
+        """Return about how many values the answer has; see `Body`."""
+        self.check_rows(settings.max_rows)
+        return _values(len(self.unique_id), self.ask(), settings.max_rows)
+
 
 class ForecastBatchRequest(BatchBody, AskBody):
     """The next steps of many series."""
 
     model_config = _example(unique_id=["shampoo", "soap"], h=1, level=[80])
+
+    def answer_values(self, settings: Settings) -> int:
+        """Return about how many values the answer has; see `Body`."""
+        self.check_rows(settings.max_rows)
+        ask, count = self.ask(settings.max_horizon), len(self.unique_id)
+        if ask.h * count > settings.max_rows:
+            raise InvalidRequestError(
+                f"h: {ask.h} steps of {count} series are more than {settings.max_rows} rows; "
+                "split the call"
+            )
+        return _values(ask.h * count, ask, settings.max_rows)
+
+
+def _values(rows: int, ask: Ask, max_rows: int) -> int:
+    """Return how many values there are in so many rows of an answer.
+
+    Raises:
+        InvalidRequestError: If too many of them are numbers.
+    """
+    numbers, most = rows * (1 + len(ask.levels)), _NUMBERS_A_ROW * max_rows
+    if numbers > most:
+        raise InvalidRequestError(
+            f"level, quantiles: {1 + len(ask.levels)} numbers in each of {rows} rows are more than "
+            f"{most}; split the call, or ask for fewer"
+        )
+    return rows * (_COLUMNS_OF_AN_ANSWER + len(ask.levels))
 
 
 def _check_columns(data: dict[str, Any]) -> None:

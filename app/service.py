@@ -21,6 +21,7 @@ from forecaster.errors import (
     NotKeptError,
     SeriesNotFoundError,
     StepMismatchError,
+    StoreUnavailableError,
 )
 from forecaster.forecaster import Forecast, Work
 from forecaster.head import interval_levels
@@ -105,6 +106,21 @@ class Reset:
     reset: int
 
 
+class ResetUnfinishedError(StoreUnavailableError):
+    """The store failed after some of the series had been reset."""
+
+    def __init__(self, done: int, count: int, why: BaseException | None) -> None:
+        super().__init__(
+            f"{done} of {count} series were reset, then the store could not make anything durable "
+            f"({why}); send it again: to reset a series twice is the same as once"
+        )
+        self.done = done
+
+    def facts(self) -> dict[str, object]:
+        """Return how many series were reset."""
+        return {"reset": self.done}
+
+
 @dataclass(frozen=True)
 class SeriesStatus:
     """Where a series stands."""
@@ -151,6 +167,33 @@ class SeriesPage:
 
 
 @dataclass(frozen=True)
+class Seen:
+    """What series were at one time.
+
+    Args:
+        records: Their records.
+        beginnings: The numbers of their beginnings.
+    """
+
+    records: Records
+    beginnings: list[int]
+
+    def part(self, start: int, end: int) -> "Seen":
+        """Return what some of them were."""
+        return Seen(self.records[start:end], self.beginnings[start:end])
+
+    def is_still(self, ids: list[str], current: Records, store: SeriesStore) -> NDArray[np.bool_]:
+        """Return which of the series are the same to the last bit, and have not begun anew."""
+        same = [
+            one.tobytes() == other.tobytes() and store.beginning(unique_id) == beginning
+            for unique_id, one, other, beginning in zip(
+                ids, current, self.records, self.beginnings, strict=True
+            )
+        ]
+        return np.array(same, np.bool_)
+
+
+@dataclass(frozen=True)
 class Ask:
     """How a forecast is to be told.
 
@@ -185,8 +228,8 @@ class Ask:
 
 _NO_ENTRIES: Entries = np.empty(0, ENTRY)
 
-# An observation that waits for its turn: what `ForecastService.observe` was given, and its answer.
-_Waiting = tuple[str, float, int, Clock, int, asyncio.Future[Observed]]
+# Observations that wait for their turn: what `ForecastService.observe` was given, by its answer.
+_Waiting = dict[asyncio.Future[Observed], tuple[str, float, int, Clock, int]]
 
 # What an observation is answered with.
 _NEXT = Ask()
@@ -217,14 +260,18 @@ class ForecastService:
         self.freq = Freq.parse(model.manifest.freq) if model.manifest.freq else None
         self.intake = Intake(model.forecaster, store, freq=self.freq, on_gap=on_gap)
         self._on_gap = on_gap
-        self._waiting: list[_Waiting] = []
+        self._waiting: _Waiting = {}
         self._taking: asyncio.Task[None] | None = None
 
     async def start_from_training(self) -> None:
         """Take the series that the model was trained on to where training ended.
 
-        Series that the store keeps already are left as they are.
+        Series that the store keeps already are left as they are. All this is done once for a model:
+        at a later start, what was deleted stays deleted. With a new fingerprint, or another layout
+        of its records, it is another model, whose training's series are put again.
         """
+        if not self.model.states or await self.store.has_started():
+            return
         kept = set(await self.store.ids())
         new = {one: record for one, record in self.model.states.items() if one not in kept}
         if new:
@@ -232,6 +279,7 @@ class ForecastService:
             for start in range(0, len(names), BLOCK):
                 block = slice(start, start + BLOCK)
                 await self.put(names[block], records[block])
+        await self.store.note_start()  # last: after a kill the next start puts the rest
 
     async def observe(
         self, unique_id: str, y: float, ds: int, clock: Clock, expected_step: int | None = None
@@ -256,44 +304,50 @@ class ForecastService:
         """
         waiting: asyncio.Future[Observed] = asyncio.get_running_loop().create_future()
         expected = ANY_STEP if expected_step is None else expected_step
-        self._waiting.append((unique_id, y, ds, clock, expected, waiting))
+        self._waiting[waiting] = (unique_id, y, ds, clock, expected)
         if self._taking is None:
             self._taking = asyncio.create_task(self._take_all_waiting())
-        return await waiting
+        try:
+            return await waiting
+        except asyncio.CancelledError:  # its caller has gone
+            self._waiting.pop(waiting, None)
+            raise
 
     async def _take_all_waiting(self) -> None:
         """Take what waits until nothing does: what comes while the store is busy is one step."""
         try:
             while self._waiting:
                 await asyncio.sleep(0)  # a turn more, in which those that are just being read join
-                waiting, self._waiting = self._waiting, []
-                await self._take(waiting)
+                waiting, self._waiting = self._waiting, {}
+                if waiting:  # their callers may have gone
+                    await self._take(waiting)
         finally:
             self._taking = None
 
-    async def _take(self, waiting: list[_Waiting]) -> None:
-        """Take observations in one step."""
-        ids, y, ds, clocks, expected, futures = zip(*waiting, strict=True)
-        rows = Rows(
-            ids=list(ids),
-            y=np.array(y),
-            ds=np.array(ds, np.int64),
-            clocks=np.array(clocks, np.uint8),
-            expected_steps=np.array(expected, np.int64),
-        )
+    async def _take(self, waiting: _Waiting) -> None:
+        """Take observations in one step. Whatever happens, each one has its answer afterwards."""
+        futures = list(waiting)
         try:
+            ids, y, ds, clocks, expected = zip(*waiting.values(), strict=True)
+            rows = Rows(
+                ids=list(ids),
+                y=np.array(y),
+                ds=np.array(ds, np.int64),
+                clocks=np.array(clocks, np.uint8),
+                expected_steps=np.array(expected, np.int64),
+            )
             async for taken in self.intake.take(rows):
                 for row, answer in self._answers(rows.ids, taken):
-                    if futures[row].done():  # its caller has gone
-                        continue
                     if isinstance(answer, ForecastError):
-                        futures[row].set_exception(answer)
-                    else:
+                        _refuse(futures[row], answer)
+                    elif not futures[row].done():  # or else its caller has gone
                         futures[row].set_result(answer)
         except Exception as error:
             for future in futures:
-                if not future.done():
-                    future.set_exception(error)
+                _refuse(future, error)
+        finally:
+            for future in futures:
+                future.cancel()  # which does nothing to those that are done
 
     async def correct(
         self, unique_id: str, y: float, ds: int, clock: Clock, expected_step: int | None = None
@@ -317,6 +371,7 @@ class ForecastService:
             NotKeptError: If the observation is not kept, or nothing from before it is.
             ClockError: If the series keeps another kind of time.
             StepMismatchError: If the series is not at `expected_step`.
+            ConflictError: If the series moved each time that the correction was worked out.
             SeriesNotWarmError: If the value is missing where there was no forecast yet.
             InvalidRequestError: If the value is too large, or the store keeps no observations.
             StoreError: If it cannot be kept.
@@ -355,10 +410,15 @@ class ForecastService:
             if entry["mark"] == Mark.FILLED:
                 entry["mark"] = Mark.OBSERVED
             later = corrected[is_after(corrected, base["step"])]
-            records = await in_slices(self._forecaster.replaying(base, later))
+            # The record from halfway is kept to replay from. A series whose newest values are all
+            # corrected later would have none but its first: the others hold a wrong value.
+            halfway = len(later) // 2
+            former = await in_slices(self._forecaster.replaying(base, later[:halfway]))
+            records = await in_slices(self._forecaster.replaying(former, later[halfway:]))
             corrected[len(corrected) - len(later) :] = later
 
-            changed = Changed(records, True, corrected, {0: int(base["step"][0])})
+            anew = {0: int(base["step"][0])}
+            changed = Changed(records, True, corrected, anew, {0: former} if halfway else {})
 
             def change(
                 current: Records,
@@ -374,7 +434,11 @@ class ForecastService:
 
             if await self.store.update([unique_id], change):
                 return self._observed(unique_id, records, "applied")
-        raise moved(before)
+        raise ConflictError(
+            "the series moved while it was corrected; send the correction again",
+            step=step,
+            ds=_last_ds(before[0]),
+        )
 
     async def history(self, unique_id: str, limit: int) -> Past:
         """Return the last steps of a series that are kept.
@@ -433,9 +497,10 @@ class ForecastService:
         Raises:
             TimeError: If the history's times are not in order.
             SeriesNotWarmError: If a value is missing before there is a forecast.
+            ConflictError: If the series moved meanwhile.
             InvalidRequestError: If a value is too large.
         """
-        before = await self.store.read([unique_id])
+        before = await self.seen([unique_id])
         records, entries = await self._seeded(history)
         return await self._put(unique_id, records, entries, before)
 
@@ -444,11 +509,12 @@ class ForecastService:
 
         Raises:
             SeriesNotFoundError: If there is no such other series.
+            ConflictError: If the series moved meanwhile.
         """
-        both = await self.store.read([unique_id, source])
-        if both["step"][1] == 0:
+        both = await self.seen([unique_id, source])
+        if both.records["step"][1] == 0:
             raise SeriesNotFoundError(source)
-        return await self._put(unique_id, both[1:], before=both[:1])
+        return await self._put(unique_id, both.records[1:], before=both.part(0, 1))
 
     async def seed_from_training(self, unique_id: str) -> Seeded:
         """Begin a series anew where training left it.
@@ -471,26 +537,36 @@ class ForecastService:
             SeriesNotFoundError: If there is no such series.
         """
 
-        def change(records: Records) -> Changed[None]:
+        def change(records: Records) -> Changed[int]:
             if records["step"][0] == 0:
                 raise SeriesNotFoundError(unique_id)
             return self._reset(records)
 
-        await self.store.update([unique_id], change)
-        return Reset(1)
+        return Reset(await self.store.update([unique_id], change))
 
     async def reset_all(self) -> Reset:
-        """Zero the recurrent state of every series."""
-        ids = await self.store.ids()
-        for start in range(0, len(ids), BLOCK):
-            await self.store.update(ids[start : start + BLOCK], self._reset)
-            await asyncio.sleep(0)
-        return Reset(len(ids))
+        """Zero the recurrent state of every series.
 
-    def _reset(self, records: Records) -> Changed[None]:
+        Raises:
+            ResetUnfinishedError: If only some of them could be reset.
+            StoreUnavailableError: If none could.
+        """
+        ids, done = await self.store.ids(), 0
+        for start in range(0, len(ids), BLOCK):
+            try:
+                done += await self.store.update(ids[start : start + BLOCK], self._reset)
+            except StoreUnavailableError as error:
+                if not done:
+                    raise
+                raise ResetUnfinishedError(done, len(ids), error.__cause__) from error
+            await asyncio.sleep(0)
+        return Reset(done)
+
+    def _reset(self, records: Records) -> Changed[int]:
+        """Reset records; the result is how many there are."""
         rows = np.flatnonzero(records["step"] > 0)  # the others were deleted meanwhile
         entries = resets(records[rows], rows)
-        return Changed(self._forecaster.reset(records), None, entries)
+        return Changed(self._forecaster.reset(records), len(rows), entries)
 
     async def delete(self, unique_id: str) -> None:
         """Forget a series.
@@ -518,12 +594,18 @@ class ForecastService:
         ]
         return SeriesPage(found, page.ids[-1] if page.more else None)
 
+    async def seen(self, ids: list[str]) -> Seen:
+        """Return what series are now, for `put` to tell whether they have moved since."""
+        # In this order: a series that begins anew in between is then seen to have moved.
+        beginnings = [self.store.beginning(unique_id) for unique_id in ids]
+        return Seen(await self.store.read(ids), beginnings)
+
     async def put(
         self,
         ids: list[str],
         records: Records,
         entries: Entries = _NO_ENTRIES,
-        before: Records | None = None,
+        before: Seen | None = None,
     ) -> NDArray[np.bool_]:
         """Put records in the place of whatever series there are of these names.
 
@@ -544,9 +626,7 @@ class ForecastService:
         def change(current: Records) -> Changed[NDArray[np.bool_]]:
             stayed = np.ones(len(ids), np.bool_)
             if before is not None:
-                stayed = current["step"] == before["step"]
-                stayed &= current["ds"] == before["ds"]
-                stayed &= current["y"] == before["y"]
+                stayed = before.is_still(ids, current, self.store)
             new = np.count_nonzero(current["step"] == 0)
             if new and new > self.store.room:
                 raise full()
@@ -564,11 +644,11 @@ class ForecastService:
         unique_id: str,
         records: Records,
         entries: Entries = _NO_ENTRIES,
-        before: Records | None = None,
+        before: Seen | None = None,
     ) -> Seeded:
         if not (await self.put([unique_id], records, entries, before)).all():
             assert before is not None
-            raise moved(before)
+            raise moved(before.records)
         return Seeded(
             unique_id=unique_id,
             step=int(records["step"][0]),
@@ -692,6 +772,12 @@ class ForecastService:
             return [None] * len(records)
         clocks = np.where(records["clock"] == self.freq.clock, records["clock"], Clock.NONE)
         return format_times(self.freq.advance(records["ds"], steps), clocks)
+
+
+def _refuse(waiting: asyncio.Future[Observed], error: Exception) -> None:
+    """Answer an observation with an error, if it has no answer yet."""
+    if not waiting.done():
+        waiting.set_exception(error)
 
 
 async def in_slices(work: Work[T]) -> T:

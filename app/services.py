@@ -1,6 +1,7 @@
 """The models that are served, and the service of each."""
 
 from collections.abc import Callable, Iterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 from app.service import ForecastService
@@ -67,11 +68,12 @@ class Services:
                 await service.start_from_training()
 
     async def close(self) -> None:
-        """Let go of all stores."""
-        for service in self:
-            await service.store.close()
-        if self.database is not None:
-            await self.database.close()
+        """Let go of all stores, and then of their file, whichever of them cannot."""
+        async with AsyncExitStack() as stack:
+            if self.database is not None:
+                stack.push_async_callback(self.database.close)
+            for service in self:
+                stack.push_async_callback(service.store.close)
 
 
 def load_services(

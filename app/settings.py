@@ -50,8 +50,8 @@ class Settings(BaseSettings):
         max_history: The most observations one seed or inline forecast may bring.
         max_rows: The most rows of one batch call, or of its answer.
         max_body_bytes: The largest request body.
-        max_bytes_in_flight: The most bytes of bodies that are held at once; never less than one
-            body of the largest size.
+        max_bytes_in_flight: The most bytes of bodies that are held at once, and as many of answers;
+            never less than one of the largest size.
         max_concurrency: The most calls in flight.
         max_connections: The most connections.
         head_timeout_seconds: How long a client may take to send the head of a request.

@@ -10,7 +10,6 @@ from app.routes import examples
 from app.routes.dependencies import ServicesDep, SettingsDep
 from app.routes.examples import responses
 from app.schemas import ForecastBatchRequest, RowsBody
-from forecaster.errors import InvalidRequestError
 
 router = APIRouter(tags=["batch"])
 
@@ -48,6 +47,7 @@ async def observe_batch(body: RowsBody, services: ServicesDep, settings: Setting
     The answer has the rows in the same order. `mean`, and `lo_80` and so on for each `level`, are
     the forecast of the series' next step. Rows of one series are taken in order.
     """
+    body.answer_values(settings)
     service = services.get(body.model)
     return await batch.observe(service, body.rows(settings.max_rows), body.ask())
 
@@ -62,13 +62,8 @@ async def forecast_batch(
 
     Nothing moves.
     """
-    body.check_rows(settings.max_rows)
+    body.answer_values(settings)
     ask = body.ask(settings.max_horizon)
-    if ask.h * len(body.unique_id) > settings.max_rows:
-        raise InvalidRequestError(
-            f"h: {ask.h} steps of {len(body.unique_id)} series are more than "
-            f"{settings.max_rows} rows; split the call"
-        )
     return await batch.forecast(services.get(body.model), body.unique_id, body.faults, ask)
 
 
@@ -81,5 +76,6 @@ async def seed_state_batch(body: RowsBody, services: ServicesDep, settings: Sett
     The answer has one row a series, in the order in which the body first names them. A series with
     a row that cannot be taken is left as it was.
     """
+    body.answer_values(settings)
     service = services.get(body.model)
     return await batch.seed(service, body.rows(settings.max_rows), body.ask())

@@ -5,7 +5,7 @@ nobody notices: so a checksum goes before the bytes.
 """
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,23 +34,45 @@ def unseal(blob: bytes, dtype: np.dtype[np.void], what: str) -> Structured:
     Raises:
         StoreDamagedError: If it is not what was sealed.
     """
-    content = memoryview(blob)[_CHECKSUM_BYTES:]
-    expected = int.from_bytes(blob[:_CHECKSUM_BYTES], "little")
-    found = zlib.crc32(content)
-    if found != expected or len(content) % dtype.itemsize:
-        raise StoreDamagedError(
-            f"{what}: expected checksum {expected:08x}, found {found:08x}: the file is damaged; "
-            "put back a copy of it, or move it away to begin with an empty store"
-        )
-    return np.frombuffer(content, dtype)
+    if not _is_whole(blob) or (len(blob) - _CHECKSUM_BYTES) % dtype.itemsize:
+        raise _damaged(blob, what)
+    return np.frombuffer(memoryview(blob)[_CHECKSUM_BYTES:], dtype)
 
 
-def unseal_each(blobs: Sequence[bytes], dtype: np.dtype[np.void], what: str) -> Structured:
-    """Return as one array the single elements that were sealed; see `unseal`."""
-    for blob in blobs:
-        if len(blob) != _CHECKSUM_BYTES + dtype.itemsize or zlib.crc32(
-            memoryview(blob)[_CHECKSUM_BYTES:]
-        ) != int.from_bytes(blob[:_CHECKSUM_BYTES], "little"):
-            unseal(blob, dtype, what)
+def unseal_each(
+    blobs: Sequence[bytes], dtype: np.dtype[np.void], what: Callable[[int], str]
+) -> Structured:
+    """Return as one array the single elements that were sealed.
+
+    Args:
+        blobs: What `seal` returned, at least one.
+        dtype: Of an element.
+        what: Says what one of them is, by its place.
+
+    Raises:
+        StoreDamagedError: If one is not what was sealed.
+    """
+    for at, blob in enumerate(blobs):
+        if not _is_whole(blob) or len(blob) != _CHECKSUM_BYTES + dtype.itemsize:
+            raise _damaged(blob, what(at))
     sealed = np.dtype([("checksum", "<u4"), ("content", dtype)])
     return np.frombuffer(b"".join(blobs), sealed)["content"]
+
+
+def _is_whole(blob: object) -> bool:
+    """Say whether it is bytes behind their checksum; damage may make it a text or a number."""
+    if not isinstance(blob, bytes):
+        return False
+    expected = int.from_bytes(blob[:_CHECKSUM_BYTES], "little")
+    return zlib.crc32(memoryview(blob)[_CHECKSUM_BYTES:]) == expected
+
+
+def _damaged(blob: object, what: str) -> StoreDamagedError:
+    expected, found = "of bytes", f"a {type(blob).__name__}"
+    if isinstance(blob, bytes):
+        expected = blob[:_CHECKSUM_BYTES][::-1].hex()
+        found = f"{zlib.crc32(blob[_CHECKSUM_BYTES:]):08x} of {len(blob)} bytes"
+    return StoreDamagedError(
+        f"{what}: expected checksum {expected}, found {found}: the file is damaged; "
+        "put back a copy of it, or move it away to begin with an empty store"
+    )

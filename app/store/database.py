@@ -9,9 +9,12 @@ import fcntl
 import logging
 import os
 import sqlite3
+import stat
+import sys
+import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,6 +34,7 @@ MIGRATIONS = (
         id INTEGER PRIMARY KEY,
         name TEXT NOT NULL UNIQUE,
         fingerprint TEXT NOT NULL,
+        started TEXT, -- the fingerprint and the layout whose training series were put
         layout TEXT NOT NULL -- of a record
     );
     -- A series has another id when it begins anew, so whatever else names the old one is void.
@@ -69,8 +73,15 @@ MIGRATIONS = (
 # How long a commit waits for another process that holds the file, as a copy being made does.
 _BUSY_MS = 2000
 
+_LONGEST_PID = 20
+
 # What reading a file may raise: the second, where the text of an error is damaged too.
 READ_ERRORS = (sqlite3.Error, UnicodeDecodeError)
+
+_BROKEN = (
+    "the service must be restarted: what it keeps in memory is not what is in its file; what was "
+    "sent last may have been made durable, so send it again, with its ds, after that"
+)
 
 
 @dataclass(frozen=True)
@@ -102,32 +113,33 @@ class Database:
     """
 
     def __init__(self, path: Path, migrations: Sequence[str] = MIGRATIONS) -> None:
-        self.path = path
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._lock = _own(path)
-        except OSError as error:
-            raise StoreOpenError(f"store {path}: cannot be opened: {error}") from error
-        try:
-            self._connection = self._connect()
-            self._migrate(migrations)
-            self._reading = self._connect()
-            # AUTOINCREMENT remembers the ids of series that are gone.
-            self._last_series: int
-            self._last_entry: int
-            ((self._last_series,),) = self.rows(
-                "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'series'"
-            )
-            ((self._last_entry,),) = self.rows("SELECT coalesce(max(seq), 0) FROM log")
-        except READ_ERRORS as error:
-            self._lock.close()
-            raise StoreOpenError(
-                f"store {path}: cannot be opened as an SQLite file: {error}; put back a copy of "
-                "it, or move it away to begin with an empty store"
-            ) from error
-        except StoreOpenError:
-            self._lock.close()
-            raise
+        with ExitStack() as opening:
+            try:
+                self.path = _without_links(path)
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+                _own(self.path, opening)
+            except (OSError, RuntimeError) as error:  # the second is that of links in a circle
+                raise StoreOpenError(f"store {path}: cannot be opened: {error}") from error
+            try:
+                self._connection = self._connect(opening)
+                self._migrate(migrations)
+                self._reading = self._connect(opening)
+                # AUTOINCREMENT remembers the ids of series that are gone.
+                self._last_series: int
+                self._last_entry: int
+                ((self._last_series,),) = self.rows(
+                    "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'series'"
+                )
+                ((self._last_entry,),) = self.rows("SELECT coalesce(max(seq), 0) FROM log")
+            except READ_ERRORS as error:
+                remedy = "put back a copy of it, or move it away to begin with an empty store"
+                if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY:
+                    remedy = "another program uses it, or it is on a network file system"
+                raise StoreOpenError(
+                    f"store {self.path}: cannot be opened as an SQLite file: {error}; {remedy}"
+                ) from error
+            self._held = opening.pop_all()
+        self._is_broken = False
         self._writer = ThreadPoolExecutor(1, "store-writer")
         self._reader = ThreadPoolExecutor(1, "store-reader")
         self._queue: list[_Work] = []
@@ -204,7 +216,17 @@ class Database:
         if self._draining is not None:
             with suppress(StoreUnavailableError):
                 await self.submit([])
+        self.check()
         return rows
+
+    def check(self) -> None:
+        """Do nothing, if what was published is all that is durable.
+
+        Raises:
+            StoreUnavailableError: If publishing failed once.
+        """
+        if self._is_broken:
+            raise StoreUnavailableError(_BROKEN)
 
     async def close(self) -> None:
         """Wait for what was submitted, and let go of the file."""
@@ -219,8 +241,7 @@ class Database:
         self._reading.close()
         with suppress(sqlite3.Error):
             self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        self._connection.close()
-        self._lock.close()
+        self._held.close()
 
     async def _drain(self) -> None:
         """Commit what is submitted, all that waits in one commit, until nothing does."""
@@ -228,33 +249,48 @@ class Database:
         while self._queue:
             works, self._queue = self._queue, []
             statements = [one for work in works for one in work.statements]
+            failure: Exception | None = None
             try:
-                if statements:
+                if statements and not self._is_broken:
                     await loop.run_in_executor(self._writer, self._commit, statements)
             except Exception as error:
                 logger.error("the store could not commit: %s", error)
+                failure = error
                 works += self._queue
                 self._queue = []
-                self._fail(works, error)
-                continue
-            for work in works:
-                work.publish()
-            for work in works:
-                if not work.done.done():
-                    work.done.set_result(None)
+            self._end(works, failure)
         self._draining = None
 
-    def _fail(self, works: list[_Work], error: Exception) -> None:
+    def _end(self, works: list[_Work], failure: Exception | None) -> None:
+        """Publish or withdraw what was submitted, and have nobody wait for it any more."""
+        try:
+            for work in [] if self._is_broken else works:
+                if failure is None:
+                    work.publish()
+                else:
+                    work.withdraw()
+        except Exception as error:
+            self._is_broken = True
+            logger.error(
+                "the service must be restarted, its store could not take over what it made durable:"
+                " %s\n%s",
+                type(error).__qualname__,  # its message may be the name of a series
+                "".join(traceback.format_tb(error.__traceback__)).rstrip(),
+            )
         for work in works:
-            work.withdraw()
-        for work in works:
-            if not work.done.done():
+            if work.done.done():
+                continue
+            if self._is_broken:
+                work.done.set_exception(StoreUnavailableError(_BROKEN))
+            elif failure is not None:
                 refusal = StoreUnavailableError(
-                    f"the store cannot make anything durable just now ({error}): nothing moved; "
+                    f"the store cannot make anything durable just now ({failure}): nothing moved; "
                     "send it again"
                 )
-                refusal.__cause__ = error
+                refusal.__cause__ = failure
                 work.done.set_exception(refusal)
+            else:
+                work.done.set_result(None)
 
     def _commit(self, statements: Iterable[Statement]) -> None:
         connection = self._connection
@@ -278,10 +314,16 @@ class Database:
         with suppress(sqlite3.Error):
             self._connection.execute("UPDATE models SET name = name")
 
-    def _connect(self) -> sqlite3.Connection:
+    def _connect(self, opening: ExitStack) -> sqlite3.Connection:
         connection = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
+        opening.callback(connection.close)
         connection.execute(f"PRAGMA busy_timeout={_BUSY_MS}")
-        connection.execute("PRAGMA journal_mode=WAL")
+        (mode,) = connection.execute("PRAGMA journal_mode=WAL").fetchone()
+        if mode != "wal":
+            raise StoreOpenError(
+                f"store {self.path}: expected journal_mode 'wal', found {mode!r}, as where SQLite "
+                "has no shared memory (on a network file system); put the file on a local disk"
+            )
         connection.execute("PRAGMA synchronous=FULL")
         return connection
 
@@ -298,26 +340,73 @@ class Database:
             )
 
 
-def _own(path: Path) -> Any:
-    """Return an open file that says that this process owns the store.
-
-    The lock goes with the process, however it ends.
+def _without_links(path: Path) -> Path:
+    """Return the one path of a file, after which SQLite names its logs.
 
     Raises:
-        StoreOpenError: If another process has it.
+        StoreOpenError: If there is something else, or there are other such paths.
     """
-    file = path.with_name(f"{path.name}.lock").open("a+")
+    if str(path) == ":memory:":
+        raise StoreOpenError(
+            f"store {path}: expected a file; STEPCAST_STORE=memory keeps series in memory alone"
+        )
+    path = path.resolve()
+    if not path.exists():
+        return path
+    found = path.stat()
+    if not stat.S_ISREG(found.st_mode):
+        raise StoreOpenError(
+            f"store {path}: expected a file, found what is no regular file; name one that is, or "
+            "that is still to be made (STEPCAST_STORE)"
+        )
+    if found.st_nlink > 1:
+        raise StoreOpenError(
+            f"store {path}: expected a file of one name, found {found.st_nlink} hard links, each "
+            "of which would have a log of its own; make the others copies, or remove them"
+        )
+    return path
+
+
+def _own(path: Path, held: ExitStack) -> None:
+    """Have this process alone own a file until `held` ends, or the process, however it does.
+
+    There are two locks. That of `FILE.lock` comes first, and tells whose it is. It is lost if that
+    file is removed, so the file itself is locked too. SQLite's own locks (POSIX) would be gone as
+    soon as this process closed any descriptor of the file: so that is done when SQLite has closed
+    its own. They know nothing of this one (flock), on Linux: on other systems the two exclude each
+    other, and on its network file systems, where SQLite then finds the file locked.
+
+    Raises:
+        StoreOpenError: If another process owns it.
+    """
+    named = _opened(path.with_name(f"{path.name}.lock"), held)
+    if not _locked(named):
+        holder = os.pread(named, _LONGEST_PID, 0).decode(errors="replace").strip()
+        raise _owned(path, f"process {holder or 'unknown'}")
+    os.ftruncate(named, 0)
+    os.write(named, str(os.getpid()).encode())
+    if sys.platform == "linux" and not _locked(_opened(path, held)):
+        os.ftruncate(named, 0)
+        raise _owned(path, "another process")
+
+
+def _opened(path: Path, held: ExitStack) -> int:
+    file = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    held.callback(os.close, file)
+    return file
+
+
+def _locked(file: int) -> bool:
+    """Lock a file, and say whether nobody else had."""
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        file.seek(0)
-        holder = file.read().strip() or "unknown"
-        file.close()
-        raise StoreOpenError(
-            f"store {path}: process {holder} owns it; stop that one, or give this one a store of "
-            "its own (STEPCAST_STORE)"
-        ) from error
-    file.truncate(0)
-    file.write(str(os.getpid()))
-    file.flush()
-    return file
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _owned(path: Path, holder: str) -> StoreOpenError:
+    return StoreOpenError(
+        f"store {path}: {holder} owns it; stop that one, or give this one a store of its own "
+        "(STEPCAST_STORE)"
+    )

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sortedcontainers import SortedDict
 
-from app.store.protocol import Change, Page
+from app.store.protocol import Change, Page, Unreadable
 from forecaster.errors import InvalidRequestError
 from forecaster.journal import Entries
 
@@ -43,11 +43,13 @@ class MemoryStore:
         """How many more series may be kept; see `SeriesStore.room`."""
         return self._max_series - len(self._slots)
 
-    async def read(self, ids: Sequence[str]) -> Records:
+    async def read(self, ids: Sequence[str], *, unreadable: Unreadable | None = None) -> Records:
         """Return a copy of records; see `SeriesStore.read`."""
         return self._copy(self._find(ids))
 
-    async def update(self, ids: Sequence[str], change: Change[T]) -> T:
+    async def update(
+        self, ids: Sequence[str], change: Change[T], *, unreadable: Unreadable | None = None
+    ) -> T:
         """Replace records; see `SeriesStore.update`."""
         slots = self._find(ids)
         changed = change(self._copy(slots))
@@ -93,6 +95,13 @@ class MemoryStore:
     async def base(self, unique_id: str, step: int) -> Records | None:
         """Have none; see `SeriesStore.base`."""
         return None
+
+    async def has_started(self) -> bool:
+        """Return False: a start is always the first; see `SeriesStore.has_started`."""
+        return False
+
+    async def note_start(self) -> None:
+        """Remember nothing; see `SeriesStore.note_start`."""
 
     async def close(self) -> None:
         """Hold nothing; see `SeriesStore.close`."""

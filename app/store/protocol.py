@@ -13,10 +13,13 @@ from typing import Generic, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from forecaster.errors import StoreDamagedError
 from forecaster.journal import ENTRY, Entries
 
 Records = NDArray[np.void]
 T = TypeVar("T")
+
+_FAULTS_SHOWN = 3
 
 
 @dataclass(frozen=True)
@@ -31,17 +34,36 @@ class Changed(Generic[T]):
             the old.
         base: The rows whose series begin anew: their records and entries take the place of all
             that was kept after the step given for the row, by number; 0 is a wholly new beginning.
+        former: Records, shape `(1,)`, that such rows passed on their way to the new ones: what
+            came after can be replayed from them. By default the new record is used for that.
     """
 
     records: Records
     result: T
     entries: Entries = field(default_factory=lambda: np.empty(0, ENTRY))
     base: dict[int, int] = field(default_factory=dict)
+    former: dict[int, Records] = field(default_factory=dict)
 
 
 # From a copy of the records asked for, in that order, which it may change, to new ones.
 # A series that is not kept comes as a record of zeros, which is a new series.
 Change = Callable[[Records], Changed[T]]
+
+
+# What is wrong with series whose records cannot be read, by name.
+Unreadable = dict[str, StoreDamagedError]
+
+
+class UnreadableError(StoreDamagedError):
+    """Records of series are not what was written.
+
+    Args:
+        faults: What is wrong with each, by the name of the series, which the message leaves out.
+    """
+
+    def __init__(self, faults: Unreadable) -> None:
+        super().__init__("; ".join(str(one) for one in list(faults.values())[:_FAULTS_SHOWN]))
+        self.faults = faults
 
 
 @dataclass(frozen=True)
@@ -67,11 +89,22 @@ class SeriesStore(Protocol):
         """How many more series may be kept."""
         ...
 
-    async def read(self, ids: Sequence[str]) -> Records:
-        """Return a copy of the records of these series; zeros for one that is not kept."""
+    async def read(self, ids: Sequence[str], *, unreadable: Unreadable | None = None) -> Records:
+        """Return a copy of the records of these series; zeros for one that is not kept.
+
+        Args:
+            ids: The series.
+            unreadable: Takes those that cannot be read, which are zeros then.
+
+        Raises:
+            UnreadableError: If some cannot be read, and nothing takes them.
+            StoreUnavailableError: If nothing can be read just now.
+        """
         ...
 
-    async def update(self, ids: Sequence[str], change: Change[T]) -> T:
+    async def update(
+        self, ids: Sequence[str], change: Change[T], *, unreadable: Unreadable | None = None
+    ) -> T:
         """Replace the records of these series by what `change` makes of them.
 
         Updates happen in the order in which they were called for.
@@ -81,11 +114,14 @@ class SeriesStore(Protocol):
                 back at step 0.
             change: Must have no effect of its own: it may be called more than once. If it raises,
                 nothing has changed.
+            unreadable: Takes the series that cannot be read, before `change` is called with the
+                records of the others. So it keeps its turn.
 
         Returns:
             The result of the change, once it is as safe as this store makes it.
 
         Raises:
+            UnreadableError: If some cannot be read, and nothing takes them. Nothing has changed.
             StoreUnavailableError: If it cannot be made safe. Nothing has changed.
         """
         ...
@@ -135,6 +171,18 @@ class SeriesStore(Protocol):
 
         Returns:
             The record, or `None` if there is none so old.
+        """
+        ...
+
+    async def has_started(self) -> bool:
+        """Say whether `note_start` was called for the model as it is, by its fingerprint."""
+        ...
+
+    async def note_start(self) -> None:
+        """Remember, as long as the series, that training's series were put.
+
+        Raises:
+            StoreUnavailableError: As for `update`.
         """
         ...
 

@@ -7,7 +7,7 @@ what is kept of each series under the new weights.
 import json
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any
 
@@ -20,7 +20,7 @@ from app.store.cache import Cache
 from app.store.database import Database, Statement
 from app.store.sqlite import INSERT_HISTORY, Contents, Tail, chunk
 from forecaster.calendar import Clock
-from forecaster.errors import StoreOpenError
+from forecaster.errors import StoreDamagedError, StoreOpenError
 from forecaster.forecaster import Forecaster, run
 from forecaster.journal import ENTRY, Entries, Mark, is_after, merged
 from forecaster.model import Model
@@ -30,8 +30,22 @@ logger = logging.getLogger(__name__)
 Records = NDArray[np.void]
 
 _AT_ONCE = 2048
+# Records that are read, or replayed side by side, at once: so many that more would not be faster.
+_BLOCK_BYTES = 8_000_000
+_IDS_AT_ONCE = 512
 _FIRST_NUMBERS = 64
 _NAMES_SHOWN = 5
+
+_UPDATE_RECORD = "UPDATE series SET step = ?, record = ? WHERE id = ?"
+_NAMES = "SELECT id, unique_id FROM series INDEXED BY sqlite_autoindex_series_1 WHERE model = ?"
+# Without the hint SQLite finds them by name, and sorts them, with their records.
+_SERIES = (
+    "SELECT id, unique_id, step, CASE WHEN id <= ? THEN record END FROM series NOT INDEXED"
+    " WHERE model = ? ORDER BY id"
+)
+_DAMAGED = (
+    "the file is damaged; put back a copy of it, or move it away to begin with an empty store"
+)
 
 
 def recover(database: Database, model: Model, *, max_bytes: int) -> Contents:
@@ -62,30 +76,22 @@ def recover(database: Database, model: Model, *, max_bytes: int) -> Contents:
 
 
 def _load(database: Database, model_id: int, model: Model, max_bytes: int) -> Contents:
+    """Return what a file holds, with as many records as there may be in memory."""
     started = time.perf_counter()
     forecaster = model.forecaster
-    what = f"store {database.path}: records of model {model.name!r}"
-    names: list[str] = []
-    ids: list[int] = []
-    cache = Cache(forecaster.dtype)
-    found = database.rows(
-        "SELECT id, unique_id, record FROM series WHERE model = ? ORDER BY id", model_id
-    )
-    blank = seal(forecaster.new(1))
-    for rows in _batches(found):
-        first = len(ids)
-        ids += [row[0] for row in rows]
-        names += [row[1] for row in rows]
-        if cache.size_bytes < max_bytes:
-            records = unseal_each([row[2] or blank for row in rows], forecaster.dtype, what)
-            cache.put(np.arange(first, len(ids)), records)
+    named = sorted(database.rows(_NAMES, model_id))  # SQLite may write a file to sort them
+    ids, names = [one for one, _ in named], [unique_id for _, unique_id in named]
+    del named
     series = np.array(ids, np.int64)
     logged, entries = _logged(database, model_id)
     numbers = np.searchsorted(series, entries["series"])
     valid = np.flatnonzero(numbers < len(series))
     valid = valid[series[numbers[valid]] == entries["series"][valid]]
     entries, numbers = entries[valid], numbers[valid]
-    _replay(database, forecaster, cache, series, entries, numbers, what)
+    cache = Cache(forecaster.dtype)
+    room = min(max_bytes // forecaster.dtype.itemsize, len(ids))
+    _replay(database, forecaster, cache, room, series, entries, numbers)
+    _fill(database, model_id, forecaster, cache, room, ids, names)
     tail = Tail()
     tail.add(entries, numbers)
     spent = time.perf_counter() - started
@@ -112,22 +118,124 @@ def _replay(
     database: Database,
     forecaster: Forecaster,
     cache: Cache,
+    room: int,
     series: NDArray[np.int64],
     entries: Entries,
     numbers: NDArray[np.int64],
-    what: str,
 ) -> None:
-    """Take the entries of the log into the records that do not hold them yet."""
-    changed, rows = np.unique(numbers, return_inverse=True)
-    for number in changed[~cache.holds(changed)].tolist():
-        (blob,) = next(database.rows("SELECT record FROM series WHERE id = ?", int(series[number])))
-        record = unseal(blob, forecaster.dtype, what) if blob else forecaster.new(1)
-        cache.put(np.array([number]), record)
-    records = cache.peek(changed)
-    new = is_after(entries, records["step"][rows])
-    entries = entries[new]
-    entries["series"] = rows[new]
-    cache.put(changed, run(forecaster.replaying(records, entries)))
+    """Take the entries of the log into the records that do not hold them yet.
+
+    What there is no room for in memory is written back. The log stays, and a record knows what it
+    holds of it, so a start that fails after that has changed nothing.
+    """
+    changed, rows, counts = np.unique(numbers, return_inverse=True, return_counts=True)
+    # Series with many entries are replayed side by side, and not one in each block.
+    longest = np.argsort(-counts, kind="stable")
+    changed, counts = changed[longest], counts[longest]
+    rows = np.argsort(longest)[rows]
+    by_row = np.argsort(rows, kind="stable")
+    ends = np.concatenate([[0], np.cumsum(counts)])
+    at_once = _at_once(forecaster)
+    for start in range(0, len(changed), at_once):
+        block = changed[start : start + at_once]
+        records = _read(database, series[block], forecaster)
+        mine = by_row[ends[start] : ends[start + len(block)]]
+        new = entries[mine]
+        new["series"] = rows[mine] - start
+        new = new[is_after(new, records["step"][new["series"]])]
+        records = run(forecaster.replaying(records, new))
+        fit = room - len(cache)
+        cache.put(block[:fit], records[:fit])
+        if fit < len(block):
+            database.execute([_written(records[fit:], series[block[fit:]].tolist())])
+
+
+def _read(database: Database, series: NDArray[np.int64], forecaster: Forecaster) -> Records:
+    """Return the records of series by their ids in the file."""
+    records = forecaster.new(len(series))
+    in_order = np.argsort(series)
+    for start in range(0, len(series), _IDS_AT_ONCE):
+        part = in_order[start : start + _IDS_AT_ONCE]
+        ids = series[part].tolist()
+        marks = ", ".join("?" * len(ids))
+        rows = list(
+            database.rows(
+                f"SELECT id, step, record FROM series WHERE id IN ({marks}) ORDER BY id", *ids
+            )
+        )
+        _check(database, [row[0] for row in rows], ids)
+        records[part] = _unsealed(database, rows, forecaster)
+    return records
+
+
+def _fill(
+    database: Database,
+    model_id: int,
+    forecaster: Forecaster,
+    cache: Cache,
+    room: int,
+    ids: list[int],
+    names: list[str],
+) -> None:
+    """Read records, the first ones first, until there is no room for more.
+
+    All names are read again: they have no checksum, but the index on them is a second copy.
+    """
+    first = 0
+    last = ids[room - 1] if room else 0
+    at_once = min(_at_once(forecaster), _AT_ONCE)
+    for rows in _batches(database.rows(_SERIES, last, model_id), at_once):
+        part = slice(first, first + len(rows))
+        first = part.stop
+        expected = list(zip(ids[part], names[part], strict=True))
+        _check(database, [row[:2] for row in rows], expected)
+        numbers = np.arange(part.start, part.stop)
+        missing = np.flatnonzero(~cache.holds(numbers))[: room - len(cache)]
+        if len(missing):
+            wanted = [rows[row] for row in missing.tolist()]
+            cache.put(numbers[missing], _unsealed(database, wanted, forecaster))
+    _check(database, first, len(ids))
+
+
+def _check(database: Database, found: object, expected: object) -> None:
+    """Check that series are where they are looked for.
+
+    Raises:
+        StoreDamagedError: If they are not.
+    """
+    if found != expected:
+        raise StoreDamagedError(
+            f"store {database.path}: names of series: the table and its index differ: {_DAMAGED}"
+        )
+
+
+def _unsealed(database: Database, rows: list[tuple[Any, ...]], forecaster: Forecaster) -> Records:
+    """Return the records of series from rows that begin with the id, and end with step and record.
+
+    Raises:
+        StoreDamagedError: If one is not what was written.
+    """
+
+    def what(at: int) -> str:
+        return f"store {database.path}: record of series number {rows[at][0]}"
+
+    blank = seal(forecaster.new(1))
+    blobs = [blank if row[-1] is None else row[-1] for row in rows]
+    records = unseal_each(blobs, forecaster.dtype, what)
+    for at, (row, step) in enumerate(zip(rows, records["step"].tolist(), strict=True)):
+        if row[-2] != step:
+            raise StoreDamagedError(
+                f"{what(at)}: expected step {row[-2]}, found {step}: {_DAMAGED}"
+            )
+    return records
+
+
+def _written(records: Records, ids: Iterable[int]) -> Statement:
+    """Return what writes the records of series."""
+    alone = (records[row : row + 1] for row in range(len(records)))
+    return _UPDATE_RECORD, [
+        (int(record["step"][0]), seal(record), one) for record, one in zip(alone, ids, strict=True)
+    ]
 
 
 def _logged(database: Database, model_id: int) -> tuple[int, Entries]:
@@ -170,10 +278,11 @@ def _rebuilt(
     )
     _, logged = _logged(database, model_id)
     logged = logged[np.argsort(logged["series"], kind="stable")]
+    dtype = _dtype(database, layout)
     lost: list[str] = []
     found = database.rows("SELECT id, unique_id FROM series WHERE model = ? ORDER BY id", model_id)
     for rows in _batches(found):
-        yield from _rebuild(database, model, _dtype(layout), rows, logged, lost)
+        yield from _rebuild(database, model, dtype, rows, logged, lost)
     if lost:
         shown = ", ".join(repr(name) for name in lost[:_NAMES_SHOWN])
         raise StoreOpenError(
@@ -244,13 +353,7 @@ def _rebuild(
         return
     before = np.concatenate(starts)
     records = run(forecaster.replaying(before, np.concatenate(pasts)))
-    yield (
-        "UPDATE series SET step = ?, record = ? WHERE id = ?",
-        [
-            (int(records["step"][row]), seal(records[row : row + 1]), series)
-            for row, series in enumerate(rebuilt)
-        ],
-    )
+    yield _written(records, rebuilt)
     yield INSERT_HISTORY, [chunk(one, past) for one, past in zip(rebuilt, pasts, strict=True)]
     yield (
         "INSERT INTO bases (series, step, record) VALUES (?, ?, ?)",
@@ -299,12 +402,28 @@ def _renumbered(entries: Entries, step: int, context: int) -> Entries:
     return entries
 
 
-def _dtype(layout: str) -> np.dtype[np.void]:
-    """Return the dtype that was written as JSON."""
-    fields = [(name, kind, *map(tuple, shape)) for name, kind, *shape in json.loads(layout)]
-    return np.dtype(fields)
+def _dtype(database: Database, layout: str) -> np.dtype[np.void]:
+    """Return the dtype that was written as JSON.
+
+    Raises:
+        StoreDamagedError: If none was.
+    """
+    try:
+        fields = [(name, kind, *map(tuple, shape)) for name, kind, *shape in json.loads(layout)]
+        return np.dtype(fields)
+    except (TypeError, ValueError) as error:
+        raise StoreDamagedError(
+            f"store {database.path}: layout of records: {error}: {_DAMAGED}"
+        ) from error
 
 
-def _batches(rows: Iterator[tuple[Any, ...]]) -> Iterator[list[tuple[Any, ...]]]:
-    while batch := list(islice(rows, _AT_ONCE)):
+def _at_once(forecaster: Forecaster) -> int:
+    """Return how many records are a block."""
+    return max(1, _BLOCK_BYTES // forecaster.dtype.itemsize)
+
+
+def _batches(
+    rows: Iterator[tuple[Any, ...]], at_once: int = _AT_ONCE
+) -> Iterator[list[tuple[Any, ...]]]:
+    while batch := list(islice(rows, at_once)):
         yield batch

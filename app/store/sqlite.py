@@ -9,6 +9,7 @@ A change that is not durable yet is seen by later changes, which wait for it, an
 """
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -22,9 +23,11 @@ from app.store.blob import seal, unseal
 from app.store.cache import Cache
 from app.store.database import Database, Statement
 from app.store.memory import first_names
-from app.store.protocol import Change, Changed, Page
-from forecaster.errors import SeriesNotFoundError, StoreUnavailableError
+from app.store.protocol import Change, Changed, Page, Unreadable, UnreadableError
+from forecaster.errors import SeriesNotFoundError, StoreDamagedError
 from forecaster.journal import ENTRY, FIRST_POSITION, Entries, merged, position
+
+logger = logging.getLogger(__name__)
 
 Records = NDArray[np.void]
 Numbers = NDArray[np.int64]
@@ -36,6 +39,9 @@ _UNKNOWN = -1
 
 # A checkpoint is due after so many entries at the latest: so much of the log is held in memory too.
 _MOST_ENTRIES = 500_000
+
+# After a checkpoint that failed, the next is not tried before.
+_NEXT_TRY_SECONDS = 1.0
 
 # Records written at once by a checkpoint or to make room: a few milliseconds of the writer.
 _SLICE_BYTES = 1_000_000
@@ -58,6 +64,11 @@ _INSERT_BASE = (
     "INSERT OR REPLACE INTO bases (series, step, record)"
     " SELECT id, step, record FROM series WHERE id = ?"
 )
+# Unless one is kept from less than so many steps before.
+_INSERT_BASE_APART = (
+    "INSERT OR REPLACE INTO bases (series, step, record) SELECT ?1, ?2, ?3"
+    " WHERE NOT EXISTS (SELECT 1 FROM bases WHERE series = ?1 AND step > ?2 - ?4)"
+)
 _UPDATE_RECORD = "UPDATE series SET step = ?, record = ? WHERE id = ?"
 _MOVE_BASES = "UPDATE bases SET series = ? WHERE series = ? AND step <= ?"
 _DELETE = (
@@ -78,9 +89,16 @@ _TRIM_BASES = (
 
 
 class Tail:
-    """What was logged since the last checkpoint."""
+    """What was logged since the last checkpoint.
 
-    def __init__(self) -> None:
+    Args:
+        through: The last position in the log.
+        seconds: How long it took to step all that.
+    """
+
+    def __init__(self, through: int = NONE, seconds: float = 0.0) -> None:
+        self.through = through
+        self.seconds = seconds
         self._entries = np.empty(64, ENTRY)
         self._numbers = np.empty(64, np.int64)
         self._count = 0
@@ -181,19 +199,23 @@ class SqliteStore:
         self._names = contents.names
         self._series = contents.series
         self._cache = contents.cache
-        self._tail, self._packing = contents.tail, Tail()
-        self._logged = contents.logged
+        self._tail = contents.tail
+        self._tail.through, self._tail.seconds = contents.logged, contents.replay_seconds
+        self._packing = Tail()  # what a checkpoint that has not ended, or failed, is writing
+        self._next_try = 0.0
         self._free: list[int] = []
         self._max_series = max_series
         self._max_bytes = max_bytes
         self._keep = keep_observations
+        # Two records are kept to replay from, the older one from before what must be kept.
+        self._apart = max(keep_observations // 2, 1)
+        self._at_once = max(1, min(_SLICE_SERIES, _SLICE_BYTES // dtype.itemsize))
         self._recovery_seconds = recovery_seconds
         self._clock = clock
         self._staged: dict[str, _Staged] = {}
         self._arriving = 0  # new series among the staged
         self._turn = asyncio.Lock()  # updates are staged one by one, in the order they came
         self._deletions = 0
-        self._replay_seconds = contents.replay_seconds
         self._checkpointing: asyncio.Task[None] | None = None
 
     @property
@@ -201,23 +223,29 @@ class SqliteStore:
         """How many more series may be kept; see `SeriesStore.room`."""
         return self._max_series - len(self._names) - self._arriving
 
-    async def read(self, ids: Sequence[str]) -> Records:
+    async def read(self, ids: Sequence[str], *, unreadable: Unreadable | None = None) -> Records:
         """Return a copy of records; see `SeriesStore.read`."""
+        self._database.check()
         while True:
             numbers = self._find(ids)
             records, cold = self._get(numbers)
             if not len(cold):
                 return records
-            series = self._series[numbers[cold]]
-            found = await self._load(series)
-            if (self._series[self._find([ids[row] for row in cold])] == series).all():
+            names, series = [ids[row] for row in cold], self._series[numbers[cold]]
+            found, faults = await self._load(names, series)
+            if (self._series[self._find(names)] == series).all():
+                _tell(faults, unreadable)
                 records[cold] = found
                 return records
 
-    async def update(self, ids: Sequence[str], change: Change[T]) -> T:
+    async def update(
+        self, ids: Sequence[str], change: Change[T], *, unreadable: Unreadable | None = None
+    ) -> T:
         """Replace records, durably; see `SeriesStore.update`."""
         async with self._turn:
-            await self._prepare(ids)
+            while faults := await self._prepare(ids):
+                _tell(faults, unreadable)
+                ids = [one for one in ids if one not in faults]
             result, done = self._stage(ids, change)
         await done
         return result
@@ -243,7 +271,6 @@ class SqliteStore:
 
     async def history(self, unique_id: str) -> Entries:
         """Return what is kept of what happened to a series; see `SeriesStore.history`."""
-        what = f"store {self._database.path}: history of series {unique_id!r}"
         while True:
             series = self._id(unique_id)
             if series == NONE:
@@ -254,6 +281,7 @@ class SqliteStore:
                 "SELECT entries FROM history WHERE series = ? ORDER BY first", series
             )
             if self._id(unique_id) == series:  # or else it began anew, and its past is gone
+                what = f"store {self._database.path}: history of series number {series}"
                 kept = [unseal(blob, ENTRY, what) for (blob,) in rows]
                 entries = merged(np.concatenate([*kept, *recent]))
                 entries["series"] = series
@@ -266,17 +294,30 @@ class SqliteStore:
 
     async def base(self, unique_id: str, step: int) -> Records | None:
         """Return a record to replay from; see `SeriesStore.base`."""
+        series = self._id(unique_id)
         rows = await self._database.fetch(
             "SELECT record FROM bases WHERE series = ? AND step <= ? ORDER BY step DESC LIMIT 1",
-            self._id(unique_id),
+            series,
             step,
         )
         if rows:
-            what = f"store {self._database.path}: a former record of series {unique_id!r}"
+            what = f"store {self._database.path}: a former record of series number {series}"
             return unseal(rows[0][0], self._dtype, what)
         history = await self.history(unique_id)
         is_whole = len(history) and position(history)[0] == FIRST_POSITION
         return np.zeros(1, self._dtype) if is_whole else None
+
+    async def has_started(self) -> bool:
+        """Say whether training's series were put; see `SeriesStore.has_started`."""
+        ((started,),) = await self._database.fetch(
+            "SELECT started IS fingerprint || layout FROM models WHERE id = ?", self._model
+        )
+        return bool(started)
+
+    async def note_start(self) -> None:
+        """Remember that training's series were put; see `SeriesStore.note_start`."""
+        note = "UPDATE models SET started = fingerprint || layout WHERE id = ?"
+        await self._database.submit([(note, [(self._model,)])])
 
     async def close(self) -> None:
         """Write the last checkpoint; see `SeriesStore.close`."""
@@ -292,10 +333,11 @@ class SqliteStore:
 
         What cannot be written stays in the log.
         """
-        if self._checkpointing is not None:
+        while self._checkpointing is not None:
             await self._checkpointing
-        if len(self._tail):
-            await self._write_checkpoint()
+        if len(self._packing) or len(self._tail):
+            self._checkpointing = asyncio.create_task(self._write_checkpoint())
+            await self._checkpointing
 
     # Reading
 
@@ -317,9 +359,13 @@ class SqliteStore:
         records[held] = self._cache.get(numbers[held])
         return records, np.flatnonzero(known & ~held)
 
-    async def _load(self, series: NDArray[np.int64]) -> Records:
-        """Return the records that the file holds; zeros for a series that is gone."""
+    async def _load(self, ids: Sequence[str], series: Numbers) -> tuple[Records, Unreadable]:
+        """Return the records that the file holds, and which of them cannot be read.
+
+        They are zeros for those, and for a series that is gone.
+        """
         records = np.zeros(len(series), self._dtype)
+        faults: Unreadable = {}
         for start in range(0, len(series), _SLICE_SERIES):
             part = series[start : start + _SLICE_SERIES].tolist()
             marks = ", ".join("?" * len(part))
@@ -331,23 +377,32 @@ class SqliteStore:
             for row, one in enumerate(part, start=start):
                 if one in found:
                     what = f"store {self._database.path}: record of series number {one}"
-                    records[row] = unseal(found[one], self._dtype, what)[0]
-        return records
+                    try:
+                        records[row] = unseal(found[one], self._dtype, what)[0]
+                    except StoreDamagedError as error:
+                        faults[ids[row]] = error
+        return records, faults
 
     # Writing
 
-    async def _prepare(self, ids: Sequence[str]) -> None:
-        """Bring the records of series that are to change into memory, after making room."""
+    async def _prepare(self, ids: Sequence[str]) -> Unreadable:
+        """Bring the records of series that are to change into memory, after making room.
+
+        Returns:
+            Those that cannot be read. If there are any, others may not have been brought either.
+        """
         while self._cache.size_bytes > self._max_bytes:
             await self._make_room()
         while True:
             numbers = self._find(ids)
-            numbers = numbers[numbers != _UNKNOWN]
-            cold = numbers[~self._cache.holds(numbers)]
-            if not len(cold):
-                return
+            rows = np.flatnonzero((numbers != _UNKNOWN) & ~self._cache.holds(numbers))
+            if not len(rows):
+                return {}
+            cold = numbers[rows]
             series = self._series[cold]
-            records = await self._load(series)
+            records, faults = await self._load([ids[row] for row in rows.tolist()], series)
+            if faults:
+                return faults
             same = (self._series[cold] == series) & ~self._cache.holds(cold)
             self._cache.put(cold[same], records[same])
 
@@ -364,7 +419,7 @@ class SqliteStore:
                     records[row], series[row] = staged.records[staged.row], staged.series
         started = self._clock()
         changed = change(records)
-        self._replay_seconds += self._clock() - started
+        self._tail.seconds += self._clock() - started
         return changed.result, self._submit(ids, numbers, series, changed)
 
     def _submit(
@@ -423,7 +478,7 @@ class SqliteStore:
 
         def publish() -> None:
             self._arriving -= arriving
-            self._logged = max(self._logged, seq)
+            self._tail.through = max(self._tail.through, seq)
             # A deleted series' number may be another's by now.
             known = numbers if self._deletions == deletions else self._find(ids)
             found = self._place(ids, known, before, after, stays)
@@ -463,10 +518,17 @@ class SqliteStore:
         entries = changed.entries[changed.entries["series"] == row]
         if len(entries):
             entries["series"] = series
-            statements.append((INSERT_HISTORY, [chunk(series, entries)]))
-        if not changed.base[row] and (not len(entries) or len(entries) >= self._keep):
-            statements.append((_INSERT_BASE, [(series,)]))
-        return statements
+            # In pieces: what a correction writes again is mostly old, and is let go of by the
+            # piece. What a seed brings is all of one age.
+            turns = np.flatnonzero(np.diff(entries["step"] // self._apart)) + 1
+            parts = np.split(entries, turns) if changed.base[row] else [entries]
+            statements.append((INSERT_HISTORY, [chunk(series, part) for part in parts]))
+        if not len(entries) or len(entries) >= self._keep:
+            former = changed.former.get(row, changed.records[row : row + 1])
+            base = (series, int(former["step"][0]), seal(former), self._apart)
+            statements.append((_INSERT_BASE_APART, [base]))
+        oldest = [(series, int(changed.records["step"][row]) - self._keep)]
+        return [*statements, (_TRIM_HISTORY, oldest), (_TRIM_BASES, oldest)]
 
     def _place(
         self,
@@ -505,35 +567,38 @@ class SqliteStore:
 
     def _plan_checkpoint(self) -> None:
         # As much may come again while the checkpoint is written.
-        is_long = self._replay_seconds > self._recovery_seconds / 2
-        is_due = is_long or len(self._tail) >= _MOST_ENTRIES
-        if is_due and self._checkpointing is None:
+        is_long = self._tail.seconds + self._packing.seconds > self._recovery_seconds / 2
+        is_due = is_long or len(self._tail) + len(self._packing) >= _MOST_ENTRIES
+        if is_due and self._checkpointing is None and self._clock() >= self._next_try:
             self._checkpointing = asyncio.create_task(self._write_checkpoint())
 
     async def _write_checkpoint(self) -> None:
-        self._packing, self._tail = self._tail, Tail()
-        self._replay_seconds = 0.0
-        through = self._logged
+        """Write what the last checkpoint could not, and what came since.
+
+        Whatever it cannot write, for whatever reason, is left in `_packing`, and in the log.
+        """
         try:
-            order = await asyncio.to_thread(
-                np.argsort, self._packing.entries["series"], kind="stable"
-            )
-            series, first = np.unique(self._packing.entries["series"][order], return_index=True)
-            ends = np.append(first[1:], len(order))
-            at_once = max(1, min(_SLICE_SERIES, _SLICE_BYTES // self._dtype.itemsize))
-            for start in range(0, len(series), at_once):
-                part = slice(start, start + at_once)
-                chunks = [
-                    order[begin:end] for begin, end in zip(first[part], ends[part], strict=True)
-                ]
-                await self._database.submit(self._pack(chunks))
-            await self._database.submit([(_DELETE_LOG, [(self._model, through)])])
-        except StoreUnavailableError:  # it is still in the log; try again after more has come
-            late, self._tail = self._tail, self._packing
-            self._tail.add(late.entries, late.numbers)
+            if len(self._packing):
+                await self._write_packing()
+            self._packing, self._tail = self._tail, Tail()
+            await self._write_packing()
+        except Exception as error:  # what it says may hold a name
+            self._next_try = self._clock() + _NEXT_TRY_SECONDS
+            logger.error("a checkpoint failed, and will be tried again: %s", type(error).__name__)
         finally:
-            self._packing = Tail()
             self._checkpointing = None
+
+    async def _write_packing(self) -> None:
+        packing = self._packing
+        order = await asyncio.to_thread(np.argsort, packing.entries["series"], kind="stable")
+        series, first = np.unique(packing.entries["series"][order], return_index=True)
+        ends = np.append(first[1:], len(order))
+        for start in range(0, len(series), self._at_once):
+            part = slice(start, start + self._at_once)
+            chunks = [order[begin:end] for begin, end in zip(first[part], ends[part], strict=True)]
+            await self._database.submit(self._pack(chunks))
+        await self._database.submit([(_DELETE_LOG, [(self._model, packing.through)])])
+        self._packing = Tail()
 
     def _pack(self, chunks: list[NDArray[np.int64]]) -> list[Statement]:
         """Return what writes the records and the history of series.
@@ -547,24 +612,15 @@ class SqliteStore:
         current = self._series[numbers] == series  # the others were deleted or begun anew
         statements: list[Statement] = []
         held = current & self._cache.holds(numbers)
-        records = self._cache.peek(numbers[held])
-        steps = records["step"].tolist()
-        ids = series[held].tolist()
-        rows = [
-            (step, seal(records[row : row + 1]), one)
-            for row, (one, step) in enumerate(zip(ids, steps, strict=True))
-        ]
-        statements.append((_UPDATE_RECORD, rows))
+        statements.append(self._write_records(numbers[held]))
         if not self._keep:
             return statements
         found = [(int(series[row]), entries[row]) for row in np.flatnonzero(current).tolist()]
         statements.append((INSERT_HISTORY, [chunk(one, entries) for one, entries in found]))
-        # Two records are kept to replay from, the older one from before what must be kept.
-        apart = max(self._keep // 2, 1)
         passed = [
             (one, int(entries["step"][-1]))
             for one, entries in found
-            if entries["step"][-1] // apart > (entries["step"][0] - 1) // apart
+            if entries["step"][-1] // self._apart > (entries["step"][0] - 1) // self._apart
         ]
         if passed:
             oldest = [(one, step - self._keep) for one, step in passed]
@@ -576,21 +632,31 @@ class SqliteStore:
         """Write the coldest records and let go of them."""
         count = int(len(self._cache) * _SHARE_LET_GO) + 1
         coldest = self._cache.coldest(count)
-        at_once = max(1, min(_SLICE_SERIES, _SLICE_BYTES // self._dtype.itemsize))
-        for start in range(0, len(coldest), at_once):
-            numbers = coldest[start : start + at_once]
-            records = self._cache.peek(numbers)
-            rows = [
-                (int(record["step"][0]), seal(record), one)
-                for record, one in zip(
-                    np.split(records, len(records)), self._series[numbers].tolist(), strict=True
-                )
-            ]
+        for start in range(0, len(coldest), self._at_once):
+            numbers = coldest[start : start + self._at_once]
             used = self._cache.last_used(numbers)
-            await self._database.submit([(_UPDATE_RECORD, rows)])
+            await self._database.submit([self._write_records(numbers)])
             still = self._cache.holds(numbers)
             numbers, used = numbers[still], used[still]
             self._cache.drop(numbers[self._cache.last_used(numbers) == used])
+
+    def _write_records(self, numbers: Numbers) -> Statement:
+        """Return what writes records that are held."""
+        records = self._cache.peek(numbers)
+        steps, series = records["step"].tolist(), self._series[numbers].tolist()
+        rows = [
+            (step, seal(records[row : row + 1]), one)
+            for row, (step, one) in enumerate(zip(steps, series, strict=True))
+        ]
+        return _UPDATE_RECORD, rows
+
+
+def _tell(faults: Unreadable, unreadable: Unreadable | None) -> None:
+    """Note which series cannot be read, or raise that if nobody takes note."""
+    if faults and unreadable is None:
+        raise UnreadableError(faults)
+    if unreadable is not None:
+        unreadable.update(faults)
 
 
 def chunk(series: int, entries: Entries) -> tuple[int, int, int, bytes]:

@@ -45,6 +45,15 @@ class Series(NamedTuple):
         taken = Step(self.step + 1, ds, y, mark)
         return Series(taken.step, ds, y, (*self.past, taken))
 
+    def observed(self, ds: Ds) -> Step | None:
+        """Return the observation of a time, if there is one that is kept."""
+        found = (one for one in self.past if one.ds == ds and one.mark != "filled")
+        return next(found, None)
+
+    def newest(self, count: int) -> "Series":
+        """Return the series with no more than so much of its past."""
+        return self._replace(past=self.past[max(len(self.past) - count, 0) :])
+
 
 NOTHING = Series()
 
@@ -116,6 +125,10 @@ class Model:
             return series, Answer(refusal, series.step, series.ds)
         if series.step and ds is not None and ds == series.ds:
             word = "duplicate" if y == series.y else "conflicting-observation"
+            return series, Answer(word, series.step, series.ds)
+        known = None if ds is None else series.observed(ds)
+        if known is not None:
+            word = "duplicate" if y == known.y else "conflicting-observation"
             return series, Answer(word, series.step, series.ds)
         if expected_step is not None and expected_step != series.step:
             return series, Answer("unexpected-step", series.step)

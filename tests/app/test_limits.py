@@ -1,21 +1,22 @@
 """What is too much is refused at once, and who is too slow is cut off."""
 
 import json
+import sqlite3
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from pydantic import BaseModel
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
 from app.errors import STATUS
 from app.hot import HotCalls
+from app.schemas import Body
 from app.settings import Settings
 from forecaster.errors import ForecastError, StoreFullError, StoreUnavailableError
 from tests.app.raw import Raw, connected, eventually, request
@@ -380,7 +381,162 @@ def test_who_reads_slowly_gets_all(process: Process) -> None:
         assert json.loads(content.partition(b"\r\n\r\n")[2])["step"] == 24
 
 
+# Very many numbers, and a table of them of about six megabytes.
+NUMBERS = {"level": [50, 80, 90, 95]}
+TABLE = json.dumps({"unique_id": 30_000 * ["shampoo"], **NUMBERS}).encode()
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/forecast/batch", {"unique_id": 30 * ["kept"]}),
+        ("/forecast/batch", {"unique_id": 3 * ["kept"], "h": 10}),
+        ("/observe/batch", {"unique_id": 30 * ["kept"], "y": 30 * [1.0]}),
+        ("/seed-state/batch", {"unique_id": 30 * ["c"], "y": 30 * [1.0]}),
+    ],
+)
+def test_an_answer_may_have_ten_numbers_a_row(
+    small: Service, path: str, body: dict[str, Any]
+) -> None:
+    """A megabyte of names once made an answer of 81."""
+    small.post(path, **body, **NUMBERS)
+
+    problem = small.refused(path, 422, **body, level=[50, 60, 70, 80, 90])
+
+    assert problem["detail"] == (
+        "level, quantiles: 11 numbers in each of 30 rows are more than 300; split the call, or ask "
+        "for fewer"
+    )
+
+
+def test_answers_that_nobody_reads_take_no_memory_but_of_one() -> None:
+    """Fourteen of them once took a gigabyte, and each gave back its place before it was read."""
+    limits = {"STEPCAST_MAX_BYTES_IN_FLIGHT": "10000000", "STEPCAST_WRITE_TIMEOUT_SECONDS": "6"}
+    with (
+        serving(variables=limits) as process,
+        ExitStack() as stack,
+        httpx.Client(base_url=process.url, headers=JSON) as others,
+    ):
+        whole = others.post("/forecast/batch", content=TABLE)
+        before = resident_mb(process)
+        unread = stack.enter_context(connected(process.url, receive_bytes=4096))
+        unread.send(request("POST", "/forecast/batch", TABLE))
+        assert unread.is_answered(20)
+
+        refused = []
+        for _ in range(11):
+            connection = stack.enter_context(connected(process.url, receive_bytes=4096))
+            connection.send(request("POST", "/forecast/batch", TABLE))
+            assert connection.is_answered(20)
+            refused.append(connection)
+        taken = others.post("/observe", content=OBSERVATION)
+        more_mb = resident_mb(process) - before
+        answers = [connection.answer() for connection in refused]
+
+        assert len(whole.content) > 5_000_000
+        assert more_mb < 20
+        assert taken.status_code == 200
+        for answer in answers:
+            assert answer.status == 503
+            assert answer.headers["retry-after"] == "1"
+            assert answer.document["type"] == "urn:stepcast:busy"
+        eventually(lambda: others.post("/forecast/batch", content=TABLE).status_code == 200)
+        assert process.stop() == 0
+        assert "Traceback" not in process.log
+
+
+@pytest.mark.parametrize(
+    ("end", "seconds"), [("is-read", "60"), ("is-left", "60"), ("is-given-up", "2")]
+)
+def test_an_answer_keeps_its_place_until_it_is_read_or_given_up(end: str, seconds: str) -> None:
+    limits = {"STEPCAST_MAX_CONCURRENCY": "1", "STEPCAST_WRITE_TIMEOUT_SECONDS": seconds}
+    with (
+        serving(variables=limits) as process,
+        connected(process.url, receive_bytes=4096) as unread,
+        httpx.Client(base_url=process.url) as others,
+    ):
+        unread.send(request("POST", "/forecast", LONG_FORECAST))
+        assert unread.is_answered(20)
+
+        refused = others.get("/models")
+        if end == "is-read":
+            assert unread.answer().status == 200
+        elif end == "is-left":
+            unread.socket.close()
+
+        assert refused.status_code == 503
+        assert refused.headers["retry-after"] == "1"
+        eventually(lambda: others.get("/models").status_code == 200)
+
+
+def test_a_long_history_is_sent_no_faster_than_it_is_read(tmp_path: Path) -> None:
+    """It takes no body, so that its answer is made before there is known to be room for it."""
+    limits = {
+        "STEPCAST_STORE": f"sqlite:///{tmp_path}/s.db",
+        "STEPCAST_KEEP_OBSERVATIONS": "10000",
+        "STEPCAST_MAX_BYTES_IN_FLIGHT": "1",
+    }
+    past = json.dumps({"unique_id": "a", "y": [n % 7 for n in range(10_000)]}).encode()
+    with (
+        serving(variables=limits) as process,
+        connected(process.url, receive_bytes=4096) as unread,
+        httpx.Client(base_url=process.url) as others,
+    ):
+        assert others.post("/seed-state", content=past, headers=JSON).status_code == 200
+        unread.send(request("GET", "/series/a/history?limit=10000"))
+        assert unread.is_answered(20)
+
+        refused = others.get("/series/a/history?limit=10000")
+        short = others.get("/series/a/history?limit=10")
+        answer = unread.answer()
+        whole = others.get("/series/a/history?limit=10000")
+
+        assert refused.status_code == 503
+        assert refused.json()["type"] == "urn:stepcast:busy"
+        assert refused.headers["retry-after"] == "1"
+        assert short.status_code == 200
+        assert len(answer.document["history"]) == 10_000
+        assert whole.json() == answer.document
+        assert "Traceback" not in process.log
+
+
 # How many at once
+
+
+def test_a_caller_who_goes_away_gives_its_place_back(tmp_path: Path) -> None:
+    """Its observation waits for the store, which another process has locked."""
+    limits = {"STEPCAST_MAX_CONCURRENCY": "1", "STEPCAST_STORE": f"sqlite:///{tmp_path}/s.db"}
+    with (
+        serving(variables=limits) as process,
+        closing(sqlite3.connect(tmp_path / "s.db", isolation_level=None)) as other,
+        httpx.Client(base_url=process.url) as others,
+    ):
+        other.execute("BEGIN IMMEDIATE")
+        with connected(process.url) as gone:
+            gone.send(request("POST", "/observe", OBSERVATION))
+            eventually(lambda: others.get("/models").status_code == 503)
+        left = time.monotonic()
+        eventually(lambda: others.get("/models").status_code == 200)
+
+        assert time.monotonic() - left < 1  # the store gives up after two seconds
+        assert process.stop() == 0
+        assert "Traceback" not in process.log
+        assert "ASGI" not in process.log
+
+
+def test_a_step_beyond_64_bits_keeps_nobody_waiting() -> None:
+    """It once left every observation that came with it without an answer, and in its place."""
+    poison = b'{"unique_id": "a", "y": 1, "expected_step": 99999999999999999999999}'
+    with (
+        serving(variables={"STEPCAST_MAX_CONCURRENCY": "16"}) as process,
+        httpx.Client(base_url=process.url, headers=JSON, timeout=10) as client,
+        ThreadPoolExecutor(16) as callers,
+    ):
+        bodies = 20 * [poison, OBSERVATION]
+        answers = list(callers.map(lambda body: client.post("/observe", content=body), bodies))
+
+        assert [answer.status_code for answer in answers] == 20 * [422, 200]
+        assert client.post("/observe", content=OBSERVATION).status_code == 200
 
 
 def test_more_calls_than_may_be_in_flight_are_told_to_come_again() -> None:
@@ -470,7 +626,7 @@ def test_many_callers_at_once_are_all_answered(service: Service) -> None:
 # When to come again
 
 
-class _Body(BaseModel):
+class _Body(Body):
     unique_id: str = "a"
 
 
@@ -489,7 +645,7 @@ def test_who_is_to_come_again_is_told_when(
 
     service.app.add_api_route("/fault", fail_too)
     hot = TestClient(HotCalls(Starlette(), {"/x": fail}, frozenset(), Settings()))
-    hot.app_state.update(services=None, settings=None)
+    hot.app_state.update(services=None, settings=Settings())
 
     answers = [service.client.get("/fault"), hot.post("/x", json={})]
 

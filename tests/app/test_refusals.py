@@ -248,7 +248,9 @@ def test_h_and_histories_have_a_limit(service: Service) -> None:
         assert problem["detail"] == "y: expected at most 20 values, found 21"
 
 
-@pytest.mark.parametrize("step", ["-1", "0.0", '"0"', "true", "NaN"])
+@pytest.mark.parametrize(
+    "step", ["-1", "0.0", '"0"', "true", "NaN", f"{2**62 + 1}", f"{2**63}", "1" + 400 * "0"]
+)
 def test_an_expected_step_is_a_whole_number(service: Service, step: str) -> None:
     refuse(service, 422, "/observe", f'{{"unique_id": "new", "y": 1, "expected_step": {step}}}')
 
@@ -367,6 +369,10 @@ def test_an_unknown_series_is_not_found_and_not_created(
         "/series?limit=0",
         "/series?limit=1001",
         "/series?limit=ten",
+        f"/series?limit={2**64}",
+        f"/series?limit={5000 * '9'}",
+        f"/series/kept/history?limit={2**64}",
+        "/series/kept/history?limit=10001",
         "/series?limits=1",
         "/series/kept?limit=1",
         f"/series?prefix={257 * 'a'}",

@@ -1,10 +1,11 @@
 """The store on disk: what a file holds after whatever happened."""
 
 import asyncio
+import itertools
 import shutil
 import sqlite3
 import threading
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.service import Ask, ForecastService, History
+from app import batch
+from app.intake import ANY_STEP, Rows
+from app.service import Ask, ForecastService, History, Observed
 from app.services import load_services
 from app.settings import Settings
 from app.store.database import MIGRATIONS, Database, Statement
@@ -22,8 +25,11 @@ from app.store.protocol import Records
 from app.store.sqlite import SqliteStore
 from forecaster.calendar import Clock
 from forecaster.errors import (
+    ConflictError,
     NotKeptError,
+    OutOfOrderError,
     SeriesNotFoundError,
+    StepMismatchError,
     StoreDamagedError,
     StoreFullError,
     StoreOpenError,
@@ -267,6 +273,35 @@ async def test_training_states_are_put_once(models: Path, tmp_path: Path) -> Non
         assert_close(await contents(service), expected)
 
 
+async def test_a_series_of_training_that_was_deleted_stays_deleted(tmp_path: Path) -> None:
+    """Every start put it back."""
+    models, file = tmp_path / "models", tmp_path / "s.db"
+    write_model(models / "m", states={"trained": TRAINED, "other": TRAINED})
+    async with opened(models, file, start="training") as service:
+        await service.delete("trained")
+        copy = as_killed(file)
+
+    for again in (file, copy):
+        async with opened(models, again, start="training") as service:
+            assert await service.store.ids() == ["other"]
+
+    states = {"trained": TRAINED, "other": TRAINED}
+    write_model(models / "m", states=states, seed=3, replace=True)
+    async with opened(models, file, start="training") as service:
+        assert "trained" in await service.store.ids()
+
+
+async def test_a_start_that_was_killed_puts_the_rest_of_trainings_series(tmp_path: Path) -> None:
+    models, file = tmp_path / "models", tmp_path / "s.db"
+    write_model(models / "m", states={f"{n}": TRAINED for n in range(3)})
+    async with opened(models, file) as service:
+        states = service.model.states
+        await service.put(["1"], np.array([states["1"]], service.model.forecaster.dtype))
+
+    async with opened(models, file, start="training") as service:
+        assert await service.store.ids() == ["0", "1", "2"]
+
+
 # Retention and spilling
 
 
@@ -285,6 +320,30 @@ async def test_at_least_so_many_observations_are_kept_and_never_many_more(
             assert history["step"].tolist() == list(range(step - len(history) + 1, step + 1))
             assert min(step, keep) <= len(history) <= 2 * keep + 14
         assert_close({"a": await replayed(service, "a")}, await contents(service))
+
+
+@pytest.mark.parametrize("keep", [1, 4, 10, 30])
+@pytest.mark.parametrize("every", [1, 5, 17])
+@pytest.mark.parametrize("back", [0, 3, 8, 25])
+async def test_corrections_do_not_keep_a_series_from_being_trimmed(
+    models: Path, tmp_path: Path, keep: int, every: int, back: int
+) -> None:
+    """The whole past was written again each time, as one piece that was never old enough."""
+    file = tmp_path / "s.db"
+    back = min(back, keep - 1)
+    async with opened(models, file, keep_observations=keep) as service:
+        for start in range(1, 120, every):
+            await observe(service, "a", values(every, start), start=start)
+            await store_of(service).checkpoint()
+            step = start + every - 1
+            if step > back + 2:
+                await service.correct("a", 0.5, step - back, Clock.INTEGER)
+
+            history = await service.store.history("a")
+            assert history["step"].tolist() == list(range(step - len(history) + 1, step + 1))
+            assert min(step, keep) <= len(history) <= 2 * keep + keep // 2 + every
+            assert_close({"a": await replayed(service, "a")}, await contents(service))
+            assert len(rows_of(file, "SELECT * FROM bases")) <= 5
 
 
 async def test_without_retention_nothing_is_kept_but_records(models: Path, tmp_path: Path) -> None:
@@ -556,6 +615,198 @@ async def test_a_flipped_bit_is_noticed(
             await service.history("a", 10)
 
 
+@asynccontextmanager
+async def damaged(models: Path, file: Path) -> AsyncIterator[ForecastService]:
+    """Serve four series, of which the first is damaged where it was left in the file."""
+    async with opened(models, file, max_memory_bytes=1) as service:
+        for unique_id in ("bad", "good", "well", "hot"):
+            await observe(service, unique_id, values(5))
+        ((blob,),) = rows_of(file, "SELECT record FROM series WHERE id = 1")
+        flipped = blob[:40] + bytes([blob[40] ^ 4]) + blob[41:]
+        change_file(file, "UPDATE series SET record = ? WHERE id = 1", flipped)
+        yield service
+
+
+async def test_a_damaged_series_does_not_keep_others_from_being_observed(
+    models: Path, tmp_path: Path
+) -> None:
+    async with damaged(models, tmp_path / "s.db") as service:
+        names = ["good", "bad", "new", "well"]
+        calls = [service.observe(one, 1.0, 6, Clock.INTEGER) for one in names]
+
+        good, bad, new, well = await asyncio.gather(*calls, return_exceptions=True)
+
+        assert isinstance(good, Observed)
+        assert isinstance(new, Observed)
+        assert isinstance(well, Observed)
+        assert (good.step, new.step, well.step) == (6, 1, 6)
+        assert isinstance(bad, StoreDamagedError)
+        assert "number 1: expected checksum" in str(bad)
+
+
+async def test_rows_of_a_series_stay_in_order_though_another_is_damaged(
+    models: Path, tmp_path: Path
+) -> None:
+    async with damaged(models, tmp_path / "s.db") as service:
+        ids = ["bad", *["good"] * 4, "well"]
+        times, y = np.array([6, 6, 7, 8, 9, 1]), np.array([*[1.0] * 5, values(5)[0]])
+        rows = Rows(ids, y, times, np.full(6, 1, np.uint8), np.full(6, ANY_STEP))
+
+        answers = await batch.observe(service, rows, Ask())
+
+    assert answers["status"] == ["store-damaged", *["applied"] * 4, "duplicate"]
+    assert answers["step"] == [None, 6, 7, 8, 9, 5]
+    assert answers["detail"] == ["The service is not set up right; its log says more.", *5 * [None]]
+
+
+async def test_a_damaged_series_does_not_keep_others_from_being_forecast(
+    models: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with damaged(models, tmp_path / "s.db") as service:
+        answers = await batch.forecast(service, ["good", "bad", "none", "well"], {}, Ask())
+
+        with pytest.raises(StoreDamagedError, match="record of series number 1"):
+            await service.forecast("bad", Ask())
+
+    assert answers["status"] == ["ok", "store-damaged", "unknown-series", "ok"]
+    assert answers["mean"][0] is not None
+    assert "record of series number 1" in caplog.text
+
+
+@pytest.mark.parametrize("table", ["history", "bases"])
+async def test_what_is_said_of_damage_names_no_series(
+    models: Path, tmp_path: Path, table: str
+) -> None:
+    file = tmp_path / "s.db"
+    async with opened(models, file, keep_observations=2) as service:
+        await observe(service, "customer-4711", values(5))
+        await store_of(service).checkpoint()
+        await observe(service, "customer-4711", values(1), start=6)
+        change_file(file, f"UPDATE {table} SET {'record' if table == 'bases' else 'entries'} = x''")
+
+        with pytest.raises(StoreDamagedError, match="series number 1: expected checksum") as found:
+            await service.correct("customer-4711", 1.0, 6, Clock.INTEGER)
+
+    assert "customer" not in str(found.value)
+
+
+# Retries
+
+
+async def test_what_is_kept_is_a_duplicate_when_it_comes_again(
+    models: Path, tmp_path: Path
+) -> None:
+    """Of a batch whose answer was lost, only the last row of each series was known again."""
+    async with opened(models, tmp_path / "s.db") as service:
+        ids = ["a", "b", "a", "a", "b", "c"]
+        times, y = np.array([1, 1, 2, 3, 2, 5]), np.array([1.0, 2.0, 4.0, NAN, 3.0, 1.0])
+        rows = Rows(ids, y, times, np.full(6, 1, np.uint8), np.array([0, 0, 1, 2, 1, 0]))
+        first = await batch.observe(service, rows, Ask())
+        before = await contents(service)
+
+        for _ in range(2):
+            again = await batch.observe(service, rows, Ask())
+            await store_of(service).checkpoint()
+
+            assert first["status"] == ["applied"] * 6
+            assert again["status"] == ["duplicate"] * 6
+            assert again["step"] == [3, 2, 3, 3, 2, 1]
+            assert again["ds"] == [3, 2, 3, 3, 2, 5]
+        assert_close(await contents(service), before)
+
+
+async def test_what_is_kept_with_another_value_is_a_conflict(models: Path, tmp_path: Path) -> None:
+    async with opened(models, tmp_path / "s.db") as service:
+        await observe(service, "a", [1.0, 2.0, 3.0, NAN, 5.0], start=3)
+
+        for y, ds in ((9.0, 4), (NAN, 4), (1.0, 6)):
+            for expected_step in (None, 0):
+                with pytest.raises(ConflictError, match="observed with another value") as found:
+                    await service.observe("a", y, ds, Clock.INTEGER, expected_step)
+                assert found.value.facts() == {"step": 5, "ds": 7}
+        for ds in (1, 2):
+            with pytest.raises(OutOfOrderError):
+                await service.observe("a", 1.0, ds, Clock.INTEGER)
+        with pytest.raises(StepMismatchError):
+            await service.observe("a", 1.0, 2, Clock.INTEGER, 3)
+        await service.correct("a", 9.0, 4, Clock.INTEGER)
+        again = await service.observe("a", 9.0, 4, Clock.INTEGER)
+        missing = await service.observe("a", NAN, 6, Clock.INTEGER, 0)
+
+        assert (again.status, again.step, again.ds) == ("duplicate", 5, 7)
+        assert (missing.status, missing.step, missing.ds) == ("duplicate", 5, 7)
+
+
+async def test_a_step_that_was_filled_was_not_observed(tmp_path: Path) -> None:
+    models = tmp_path / "models"
+    write_model(models / "m", freq="1")
+    async with opened(models, tmp_path / "s.db", on_gap="fill") as service:
+        await observe(service, "a", [1.0, 2.0, 3.0])
+        await observe(service, "a", [5.0], start=5)
+
+        for y in (NAN, 4.0):
+            with pytest.raises(OutOfOrderError):
+                await service.observe("a", y, 4, Clock.INTEGER)
+
+
+async def test_what_is_not_kept_any_more_is_out_of_order(models: Path, tmp_path: Path) -> None:
+    async with opened(models, tmp_path / "s.db", keep_observations=3) as service:
+        for start in range(1, 21, 5):
+            await observe(service, "a", [1.0] * 5, start=start)
+            await store_of(service).checkpoint()
+        await service.seed_from_series("copy", "a")
+
+        assert (await service.observe("a", 1.0, 18, Clock.INTEGER)).status == "duplicate"
+        for unique_id, ds in (("a", 3), ("copy", 18)):
+            with pytest.raises(OutOfOrderError):
+                await service.observe(unique_id, 1.0, ds, Clock.INTEGER)
+
+
+async def test_a_retry_whose_past_cannot_be_read_says_so(models: Path, tmp_path: Path) -> None:
+    file = tmp_path / "s.db"
+    async with opened(models, file) as service:
+        await observe(service, "a", [1.0, 2.0])
+        await store_of(service).checkpoint()
+        change_file(file, "UPDATE history SET entries = x''")
+
+        with pytest.raises(StoreDamagedError, match="history of series number 1"):
+            await service.observe("a", 1.0, 1, Clock.INTEGER)
+
+
+class Late:
+    """A store in which a series begins anew while its past is being read."""
+
+    def __init__(self, service: ForecastService) -> None:
+        self._service, self._store = service, service.store
+        self.asked = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    async def history(self, unique_id: str) -> Any:
+        self.asked += 1
+        found = await self._store.history(unique_id)
+        if self.asked == 1:
+            await self._service.delete(unique_id)
+            await seed(self._service, unique_id, [7.0, 8.0])
+        return found
+
+
+async def test_a_retry_is_looked_up_in_the_past_of_the_series_that_there_is(
+    models: Path, tmp_path: Path
+) -> None:
+    async with opened(models, tmp_path / "s.db") as service:
+        await observe(service, "a", [1.0, 2.0, 3.0])
+        store = Late(service)
+        intake: Any = service.intake
+        intake._store = store
+
+        with pytest.raises(ConflictError, match="another value") as found:
+            await service.observe("a", 1.0, 1, Clock.INTEGER)
+
+        assert found.value.step == 2
+
+
 async def test_a_file_has_one_owner(models: Path, tmp_path: Path) -> None:
     file = tmp_path / "s.db"
     async with opened(models, file) as service:
@@ -581,7 +832,7 @@ def test_a_file_of_a_newer_version_is_refused(tmp_path: Path) -> None:
 def test_an_older_file_is_brought_up_to_date_once(tmp_path: Path) -> None:
     file = tmp_path / "s.db"
     Database(file).release()
-    change_file(file, "INSERT INTO models VALUES (1, 'm', 'f', '[]')")
+    change_file(file, "INSERT INTO models (name, fingerprint, layout) VALUES ('m', 'f', '[]')")
     later = (*MIGRATIONS, "ALTER TABLE models ADD COLUMN note TEXT DEFAULT 'none'")
 
     for _ in range(2):
@@ -617,14 +868,23 @@ def test_a_file_that_is_none_is_refused_and_left_as_it_is(tmp_path: Path, conten
 
 
 class Gated(Database):
-    """A file whose commits wait for `gate`, and fail while `fault` is set."""
+    """A file whose commits wait for `gate`, and fail while `fault` is set.
+
+    While `refusal` is set nothing can even be submitted.
+    """
 
     def __init__(self, path: Path) -> None:
         self.gate = threading.Event()
         self.gate.set()
         self.fault: str | None = None
+        self.refusal: Exception | None = None
         self.commits = 0
         super().__init__(path)
+
+    def submit(self, statements: Sequence[Statement], *calls: Any) -> asyncio.Future[None]:
+        if self.refusal is not None:
+            raise self.refusal
+        return super().submit(statements, *calls)
 
     def _commit(self, statements: Iterable[Statement]) -> None:
         assert self.gate.wait(30)
@@ -635,8 +895,10 @@ class Gated(Database):
 
 
 @asynccontextmanager
-async def gated(models: Path, file: Path) -> AsyncIterator[tuple[ForecastService, Gated]]:
-    settings = Settings(models=models, store=f"sqlite:///{file}")
+async def gated(
+    models: Path, file: Path, **chosen: Any
+) -> AsyncIterator[tuple[ForecastService, Gated]]:
+    settings = Settings(models=models, store=f"sqlite:///{file}", **chosen)
     services = load_services(settings, make_database=Gated)
     (service,) = services
     database = services.database
@@ -747,6 +1009,97 @@ async def test_a_checkpoint_that_fails_is_made_up_for_later(models: Path, tmp_pa
         assert rows_of(file, "SELECT * FROM log") == []
         assert len((await service.history("a", 100)).history) == 7
         assert_close({"a": await replayed(service, "a")}, await contents(service))
+
+
+@pytest.mark.parametrize("fault", [RuntimeError("can't start new thread"), MemoryError()], ids=repr)
+async def test_a_checkpoint_that_fails_in_any_way_takes_nothing_with_it(
+    models: Path, tmp_path: Path, fault: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Only a full disk was made up for: what anything else left unwritten, the next one deleted."""
+    file = tmp_path / "s.db"
+    async with gated(models, file) as (service, database):
+        await observe(service, "customer-4711", values(5))
+        database.refusal = fault
+        await store_of(service).checkpoint()
+        database.refusal = None
+        await observe(service, "b", values(2))
+        expected = await contents(service)
+        past = await service.store.history("customer-4711")
+
+        await store_of(service).checkpoint()
+
+        assert rows_of(file, "SELECT * FROM log") == []
+        copy = as_killed(file)
+    async with opened(models, copy) as service:
+        assert_close(await contents(service), expected)
+        assert len(await service.store.history("customer-4711")) == len(past) == 5
+    told = [one.getMessage() for one in caplog.records if one.name == "app.store.sqlite"]
+    assert told == [f"a checkpoint failed, and will be tried again: {type(fault).__name__}"]
+
+
+async def test_a_checkpoint_that_is_cancelled_takes_nothing_with_it(
+    models: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "s.db"
+    async with gated(models, file) as (service, _):
+        await observe(service, "a", values(5))
+        checkpoint = asyncio.ensure_future(store_of(service).checkpoint())
+        while not len(store_of(service)._packing):
+            await asyncio.sleep(0)
+        checkpoint.cancel()
+        await asyncio.gather(checkpoint, return_exceptions=True)
+        await observe(service, "a", values(2), start=6)
+        expected = await contents(service)
+
+        await store_of(service).checkpoint()
+
+        assert rows_of(file, "SELECT * FROM log") == []
+        copy = as_killed(file)
+    async with opened(models, copy) as service:
+        assert_close(await contents(service), expected)
+        assert len(await service.store.history("a")) == 7
+
+
+async def test_a_checkpoint_that_failed_is_still_due(models: Path, tmp_path: Path) -> None:
+    """How long a replay takes was forgotten with the first try."""
+    file = tmp_path / "s.db"
+    async with gated(models, file) as (service, database):
+        times = itertools.count()
+        store_of(service)._clock = lambda: float(next(times))  # each observation takes a second
+        await observe(service, "a", values(2))
+        database.gate.clear()
+        third = await started(service.observe("a", 1.0, 3, Clock.INTEGER))
+        database.refusal = MemoryError()
+        database.gate.set()
+        await asyncio.gather(*third)
+        while store_of(service)._checkpointing is not None:
+            await asyncio.sleep(0.001)
+        database.refusal = None
+        assert len(rows_of(file, "SELECT * FROM log")) == 3
+
+        await observe(service, "a", values(1), start=4)
+        while store_of(service)._checkpointing is not None:
+            await asyncio.sleep(0.001)
+
+        assert rows_of(file, "SELECT * FROM log") == []
+
+
+async def test_two_checkpoints_do_not_meet(models: Path, tmp_path: Path) -> None:
+    """One that was asked for was no reason not to plan another, which took its entries away."""
+    file = tmp_path / "s.db"
+    async with gated(models, file, recovery_seconds=1e-9) as (service, database):
+        database.gate.clear()
+        calls = await started(service.observe("a", 1.0, 1, Clock.INTEGER))
+        database.gate.set()
+        await asyncio.gather(*calls)
+        await asyncio.gather(
+            *(store_of(service).checkpoint() for _ in range(3)),
+            *(service.observe(f"{n}", 1.0, 1, Clock.INTEGER) for n in range(50)),
+        )
+        await store_of(service).checkpoint()
+
+        assert rows_of(file, "SELECT * FROM log") == []
+        assert len(rows_of(file, "SELECT * FROM history")) == 51
 
 
 # Marks

@@ -37,7 +37,8 @@ class OwnFile(SqliteStore):
     def __init__(self, max_bytes: int) -> None:
         self._folder = tempfile.TemporaryDirectory()
         self._file = Database(Path(self._folder.name) / "store.db")
-        self._file.execute([("INSERT INTO models VALUES (1, 'm', 'f', '[]')", [()])])
+        insert = "INSERT INTO models (id, name, fingerprint, layout) VALUES (1, 'm', 'f', '[]')"
+        self._file.execute([(insert, [()])])
         contents = Contents(
             model=1,
             names=SortedDict(),

@@ -196,12 +196,16 @@ class Caller:
         return Call("POST", "/observe", [ledger, after], body, told=told)
 
     def observe_again(self, ledger: Ledger) -> Call | None:
-        """Send the last observation once more, as one does that had no answer."""
+        """Send an observation once more that is kept, as one does that had no answer."""
         name = self._one_of(ledger)
         if name is None:
             return None
         known = ledger[name]
-        body = {"unique_id": name, "ds": known.ds, "y": _json(known.y)}
+        one = known.observed[-1]
+        recent = [one for one in known.own[-self._keep :] if one.mark != Mark.FILLED]
+        if recent and self._random.random() < 0.5:
+            one = self._random.choice(recent)
+        body = {"unique_id": name, "ds": one.ds, "y": _json(one.y)}
         told = {"status": "duplicate", "step": known.step}
         return Call("POST", "/observe", [ledger], body, told=told)
 
