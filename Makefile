@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup run test lint train bench crash soak lock clean
+.PHONY: help setup run test lint train universal bench crash soak lock clean
 
 help: ## List the commands
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -16,7 +16,7 @@ help: ## List the commands
 setup: $(VENV)/.installed-dev ## Install everything: to serve, to train and to develop
 
 run: $(VENV)/.installed-service ## Install what serving needs and serve the bundled models
-	@STEPCAST_MODEL="$${STEPCAST_MODEL:-shampoo}" $(BIN)/stepcast serve
+	@$(BIN)/stepcast serve
 
 test: setup ## Run the tests
 	$(BIN)/pytest
@@ -29,6 +29,9 @@ lint: setup ## Check style, types and the arrows between the packages
 
 train: setup ## Fit the worked example again
 	$(BIN)/stepcast train --config examples/recipes/shampoo.toml --force
+
+universal: setup ## Make the universal model again (15 minutes on two cores)
+	$(BIN)/stepcast pretrain --config examples/recipes/universal.toml --force
 
 bench: $(VENV)/.installed-bench ## Measure what docs/performance.md claims (needs wrk, ten minutes)
 	$(BIN)/python -m benchmarks

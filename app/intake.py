@@ -28,7 +28,7 @@ from forecaster.errors import (
     StoreFullError,
 )
 from forecaster.forecaster import LARGEST_VALUE, Forecaster, check_values
-from forecaster.journal import ENTRY, Entries, Mark, observed
+from forecaster.journal import ENTRY, NO_SEASON, Entries, Mark, Season, observed
 
 Records = NDArray[np.void]
 Indices = NDArray[np.intp]
@@ -91,15 +91,23 @@ class Intake:
         store: Keeps them.
         freq: The distance between observations, if the model knows it.
         on_gap: What becomes of an observation that leaves steps out.
+        season: The season of new series.
     """
 
     def __init__(
-        self, forecaster: Forecaster, store: SeriesStore, *, freq: Freq | None, on_gap: OnGap
+        self,
+        forecaster: Forecaster,
+        store: SeriesStore,
+        *,
+        freq: Freq | None,
+        on_gap: OnGap,
+        season: Season = NO_SEASON,
     ) -> None:
         self._forecaster = forecaster
         self._store = store
         self._freq = freq
         self._on_gap = on_gap
+        self._season = season
 
     async def take(self, rows: Rows) -> AsyncIterator[Taken]:
         """Take all rows that can be taken, block by block.
@@ -209,6 +217,8 @@ class Intake:
             can_be |= np.isnan(y) & (records["step"] >= self._forecaster.context)
         plain &= can_be
         new = records["step"] == 0
+        if new.any():
+            records["season"][new] = self._season
         if plain.all() and (not new.any() or np.count_nonzero(new) <= self._store.room):
             self._forecaster.observe_in_place(records, y, ds, clocks)
             return {}, observed(records, np.arange(len(block)))

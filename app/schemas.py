@@ -27,7 +27,9 @@ from app.service import Ask, History
 from app.settings import Settings
 from forecaster.calendar import Clock, encode_time
 from forecaster.errors import InvalidRequestError
+from forecaster.journal import Season
 from forecaster.scores import LEVELS
+from forecaster.season import make_season
 
 _ISO = re.compile(
     r"\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d{1,6})?)?([Zz]|[+-]\d{2}:?\d{2})?)?", re.ASCII
@@ -142,6 +144,13 @@ class HistoryBody(Body):
     ds: Annotated[
         list[Ds] | None, Field(fail_fast=True, description="Their times, one for each value.")
     ] = None
+    season: Annotated[
+        StrictInt | tuple[StrictInt, StrictInt] | None,
+        Field(
+            description="The season's length, or that of one and of a shorter one within it, as "
+            "[168, 24]; 0 for none. By default `ds` tells it."
+        ),
+    ] = None
 
     def history(self, max_history: int) -> History:
         """Return the history that the body brings.
@@ -153,8 +162,9 @@ class HistoryBody(Body):
         if len(y) > max_history:
             raise InvalidRequestError(f"y: expected at most {max_history} values, found {len(y)}")
         values = np.array([np.nan if value is None else value for value in y])
+        season = self._season()
         if self.ds is None:
-            return History(values, np.zeros(len(y), np.int64))
+            return History(values, np.zeros(len(y), np.int64), season=season)
         if len(self.ds) != len(y):
             raise InvalidRequestError(
                 f"ds: expected {len(y)} times, one for each y, found {len(self.ds)}"
@@ -163,7 +173,13 @@ class HistoryBody(Body):
         clock = times[0][1]
         if any(other is not clock for _, other in times):
             raise InvalidRequestError("ds: expected whole numbers or dates and times, found both")
-        return History(values, np.array([time for time, _ in times], np.int64), clock)
+        ds = np.array([time for time, _ in times], np.int64)
+        return History(values, ds, clock, season=season)
+
+    def _season(self) -> Season | None:
+        if self.season is None:
+            return None
+        return make_season(*([self.season] if isinstance(self.season, int) else self.season))
 
 
 class AskBody(Body):
@@ -205,6 +221,8 @@ class ForecastRequest(HistoryBody, AskBody):
             raise ValueError("give either unique_id or y")
         if self.ds is not None and self.y is None:
             raise ValueError("ds goes with y")
+        if self.season is not None and self.y is None:
+            raise ValueError("season goes with y")
         return self
 
     def answer_values(self, settings: Settings) -> int:
@@ -234,6 +252,8 @@ class SeedRequest(HistoryBody):
             raise ValueError("give exactly one of y, copy_from and from")
         if self.ds is not None and self.y is None:
             raise ValueError("ds goes with y")
+        if self.season is not None and self.y is None:
+            raise ValueError("season goes with y")
         return self
 
 

@@ -25,9 +25,19 @@ from forecaster.errors import (
 )
 from forecaster.forecaster import Forecast, Work
 from forecaster.head import interval_levels
-from forecaster.journal import ENTRY, Entries, Mark, is_after, of_history, resets
+from forecaster.journal import (
+    ENTRY,
+    NO_SEASON,
+    Entries,
+    Mark,
+    Season,
+    is_after,
+    of_history,
+    resets,
+)
 from forecaster.model import Model
 from forecaster.scores import LEVELS, RunningScores
+from forecaster.season import infer_season
 
 Records = NDArray[np.void]
 T = TypeVar("T")
@@ -43,17 +53,19 @@ class History:
         ds: Their times, as long as `y`; zeros without a clock.
         clock: What `ds` counts.
         marks: How each came to be, `journal.Mark`; all observed by default.
+        season: The season of the series; by default its times tell it.
     """
 
     y: NDArray[np.float64]
     ds: Times
     clock: Clock = Clock.NONE
     marks: NDArray[np.uint8] | None = None
+    season: Season | None = None
 
     def entries(self, row: int = 0) -> Entries:
         """Return them as journal entries; `row` goes into `series`."""
         marks = np.full(len(self.y), Mark.OBSERVED, np.uint8) if self.marks is None else self.marks
-        return of_history(self.y, self.ds, self.clock, marks, row)
+        return of_history(self.y, self.ds, self.clock, marks, row, self.season or NO_SEASON)
 
 
 @dataclass(frozen=True)
@@ -251,14 +263,23 @@ class ForecastService:
         model: Steps the records.
         store: Keeps them.
         on_gap: What becomes of an observation that leaves steps out.
+        season: The season of series about which nothing else is known.
     """
 
-    def __init__(self, model: Model, store: SeriesStore, *, on_gap: OnGap = OnGap.REJECT) -> None:
+    def __init__(
+        self,
+        model: Model,
+        store: SeriesStore,
+        *,
+        on_gap: OnGap = OnGap.REJECT,
+        season: Season = NO_SEASON,
+    ) -> None:
         self.model = model
         self.store = store
         self._forecaster = model.forecaster
         self.freq = Freq.parse(model.manifest.freq) if model.manifest.freq else None
-        self.intake = Intake(model.forecaster, store, freq=self.freq, on_gap=on_gap)
+        self.season = season
+        self.intake = Intake(model.forecaster, store, freq=self.freq, on_gap=on_gap, season=season)
         self._on_gap = on_gap
         self._waiting: _Waiting = {}
         self._taking: asyncio.Task[None] | None = None
@@ -663,7 +684,7 @@ class ForecastService:
         return records
 
     def checked(self, history: History) -> History:
-        """Return a history with its gaps filled, if they are to be.
+        """Return a history with its gaps filled, if they are to be, and its season.
 
         Raises:
             TimeError: If its times are not in order.
@@ -674,7 +695,12 @@ class ForecastService:
             history.y, history.ds, history.clock, freq=self.freq, on_gap=self._on_gap
         )
         self._forecaster.check_history(y)
-        return History(y, ds, history.clock, marks)
+        season = history.season
+        if season is None:
+            season = infer_season(history.ds, history.clock)
+            if season == NO_SEASON:
+                season = self.season
+        return History(y, ds, history.clock, marks, season)
 
     async def _seeded(self, history: History) -> tuple[Records, Entries]:
         entries = self.checked(history).entries()

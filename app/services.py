@@ -13,7 +13,13 @@ from app.store.recovery import recover
 from app.store.sqlite import SqliteStore
 from forecaster import artifact
 from forecaster.errors import ArtifactError, ForecastError, ModelNotFoundError, StoreOpenError
+from forecaster.journal import NO_SEASON, Season
 from forecaster.model import Model
+from forecaster.season import make_season, parse_season
+from forecaster.spec import LONGEST_SEASON
+
+# The model of calls that name none, where there are several and no setting names one.
+UNIVERSAL = "universal"
 
 
 class Services:
@@ -37,6 +43,8 @@ class Services:
         self._services = {service.model.name: service for service in services}
         if default is None and len(services) == 1:
             default = services[0].model.name
+        if default is None and UNIVERSAL in self._services:
+            default = UNIVERSAL
         self._default = default
         self.database = database
         if default is not None:
@@ -102,6 +110,7 @@ def load_services(
                 model,
                 _open(model, database, settings),
                 on_gap=settings.on_gap or model.manifest.on_gap,
+                season=_season(model, settings),
             )
             for model in models
         ]
@@ -117,6 +126,14 @@ def load_services(
         if database is not None:
             database.release()
         raise
+
+
+def _season(model: Model, settings: Settings) -> Season:
+    """Return the season of series about which nothing else is known."""
+    if settings.season is not None:
+        return parse_season(settings.season)
+    usual = model.manifest.season
+    return make_season(usual) if usual <= LONGEST_SEASON else NO_SEASON
 
 
 def _open(model: Model, database: Database | None, settings: Settings) -> SeriesStore:

@@ -29,7 +29,7 @@ class Settings(BaseSettings):
 
     Args:
         models: The folder of model folders. All of them are loaded.
-        model: The default model; needed only where there is more than one.
+        model: The default model; by default `universal`, or the only one.
         store: Where series are kept. `sqlite:///FILE`: in a file, which outlives the process; four
             slashes for one that begins at the root. `memory`: they end with the process.
         max_series: The most series of one model.
@@ -44,6 +44,8 @@ class Settings(BaseSettings):
         port: Port to listen on.
         on_gap: What becomes of an observation that leaves steps out; by default what the model's
             manifest says.
+        season: The season of series that begin without one: `24`, or `168,24` for one within
+            another. By default what the model's manifest says.
         start: `training`: a series that the model was trained on starts where training ended.
             `empty`: every series starts with its first observation.
         max_horizon: The most steps ahead one forecast may ask for.
@@ -78,6 +80,7 @@ class Settings(BaseSettings):
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65535)
     on_gap: OnGap | None = None
+    season: str | None = None
     start: Literal["training", "empty"] = "training"
     max_horizon: int = Field(default=1000, ge=1)
     max_history: int = Field(default=100_000, ge=1)

@@ -17,8 +17,8 @@ from forecaster.spec import (
     Manifest,
     ModelSpec,
     NetworkSpec,
+    PlainTransformSpec,
     RunningScaler,
-    TransformSpec,
 )
 
 Floats = NDArray[np.float64]
@@ -36,7 +36,7 @@ def model_spec(*units: int) -> ModelSpec:
     return ModelSpec(
         network=NetworkSpec(features=1, units=units or (32,), outputs=head.outputs),
         head=head,
-        transform=TransformSpec(difference=1),
+        transform=PlainTransformSpec(difference=1),
         scaler=RunningScaler(),
     )
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from forecaster import scores
 from forecaster.model import build_forecaster
-from forecaster.spec import HeadSpec, MinMaxScaler, ModelSpec, NetworkSpec, TransformSpec
+from forecaster.spec import HeadSpec, MinMaxScaler, ModelSpec, NetworkSpec, PlainTransformSpec
 from forecaster.transform import PlainTransform
 from training.data import read_panel
 from training.export import residual_offsets
@@ -33,7 +33,7 @@ def main() -> tuple[float, float]:
 
     changes = np.diff(sales)
     scaler = MinMaxScaler(data_min=changes.min(), data_max=changes.max())
-    difference = TransformSpec(difference=1)
+    difference = PlainTransformSpec(difference=1)
     streams = samples(PlainTransform(difference, scaler), [sales])
     batches = pack(streams, batch=1, window=1)
 

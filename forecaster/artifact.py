@@ -34,11 +34,19 @@ from safetensors import SafetensorError
 
 from forecaster.calendar import FIRST_TIME, LAST_TIME, Clock, Freq
 from forecaster.errors import ArtifactError
-from forecaster.forecaster import LARGEST_VALUE, Forecaster
-from forecaster.journal import Mark
+from forecaster.forecaster import LARGEST_VALUE, MOST_SPREAD, Forecaster
+from forecaster.journal import NO_SEASON, Mark, Season
 from forecaster.model import Engine, Model, build_forecaster
 from forecaster.network import Weights
-from forecaster.spec import FORMAT_VERSION, Manifest, ModelSpec, Scaler, Spec
+from forecaster.spec import (
+    FORMAT_VERSION,
+    LONGEST_SEASON,
+    Manifest,
+    ModelSpec,
+    Scaler,
+    SeasonLength,
+    Spec,
+)
 
 Floats = NDArray[np.float64]
 Records = NDArray[np.void]
@@ -78,6 +86,8 @@ _NAMES: TypeAdapter[list[str]] = TypeAdapter(
 _MAY_BE_NAN = {"error", "stood"}
 _CHOICES: dict[str, list[int]] = {"clock": list(Clock), "mark": list(Mark), "missing": [0, 1]}
 _LARGEST_INTEGER = 2**62
+# The largest size of a field, where that is not that of any number.
+_LARGEST: dict[str, float] = {"season": LONGEST_SEASON, "spread": MOST_SPREAD}
 _LARGEST_FLOAT = np.float64(4 * LARGEST_VALUE)  # sums of a few such stay numbers
 
 T = TypeVar("T")
@@ -89,6 +99,7 @@ class Golden(Spec):
     Args:
         y: Values, observed one by one from nothing.
         forecasts: The mean and quantiles that stood after each, from the first that there was.
+        season: The season of the series.
     """
 
     # The first fault is enough: to list a million takes seconds, and a gigabyte.
@@ -97,17 +108,19 @@ class Golden(Spec):
         tuple[Annotated[tuple[FiniteFloat, ...], Field(fail_fast=True)], ...],
         Field(fail_fast=True),
     ]
+    season: tuple[SeasonLength, SeasonLength] = NO_SEASON
 
 
-def trace(forecaster: Forecaster, y: Floats) -> Golden:
+def trace(forecaster: Forecaster, y: Floats, season: Season = NO_SEASON) -> Golden:
     """Return the golden trace of these values."""
     records = forecaster.new(1)
+    records["season"] = season
     forecasts = []
     for value in y:
         records = forecaster.observe(records, np.array([value]))
         if records["step"][0] >= forecaster.context:
             forecasts.append(tuple(records["forecast"][0].tolist()))
-    return Golden(y=tuple(y.tolist()), forecasts=tuple(forecasts))
+    return Golden(y=tuple(y.tolist()), forecasts=tuple(forecasts), season=season)
 
 
 def distance(forecaster: Forecaster, golden: Golden) -> float:
@@ -122,6 +135,7 @@ def distance(forecaster: Forecaster, golden: Golden) -> float:
 
 def _distance(forecaster: Forecaster, golden: Golden) -> float:
     records = forecaster.new(1)
+    records["season"] = golden.season
     worst = 0.0
     expected = iter(golden.forecasts)
     for value in golden.y:
@@ -367,12 +381,12 @@ def _faults(records: Records, freq: Freq | None) -> Iterator[tuple[str, NDArray[
         if name in _CHOICES:
             wrong = ~np.isin(values.view(np.uint8), _CHOICES[name])
         elif values.dtype.kind == "f":
-            wrong = ~(np.abs(values) <= _LARGEST_FLOAT)
+            wrong = ~(np.abs(values) <= _LARGEST.get(name, _LARGEST_FLOAT))
             if name in _MAY_BE_NAN:
                 wrong &= ~np.isnan(values)
         else:
             lowest = {"ds": -_LARGEST_INTEGER, "step": 1}.get(name, 0)
-            wrong = (values < lowest) | (values > _LARGEST_INTEGER)
+            wrong = (values < lowest) | (values > _LARGEST.get(name, _LARGEST_INTEGER))
         yield name, np.any(wrong, axis=tuple(range(1, wrong.ndim)))
     ds, clock = records["ds"], records["clock"]
     yield "ds", (clock == Clock.TIME) & ((ds < FIRST_TIME) | (ds > LAST_TIME))

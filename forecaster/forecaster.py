@@ -15,7 +15,7 @@ from forecaster import scores
 from forecaster.calendar import Clock, Times
 from forecaster.errors import InvalidRequestError, SeriesNotWarmError
 from forecaster.head import Head, interval_levels, normal_scores
-from forecaster.journal import ENTRY, Entries, Mark, of_history
+from forecaster.journal import ENTRY, NO_SEASON, Entries, Mark, Season, of_history
 from forecaster.network import Network
 from forecaster.record import record_dtype
 from forecaster.spec import Policy
@@ -30,6 +30,13 @@ LARGEST_VALUE = 1e300
 # Sampled paths of a forecast of several steps, and how many series-paths are rolled at once.
 _PATHS = 256
 _ROWS_AT_ONCE = 4096
+
+# Quantiles are widened by this much of a logarithm for an actual outside the first of
+# `scores.LEVELS`, and narrowed for one inside so that both are in balance where it covers what it
+# says: Gibbs and Candes (2021), "Adaptive conformal inference under distribution shift". And no
+# further than by a factor of about 7.
+_CALIBRATION = 0.02
+MOST_SPREAD = 2.0
 
 # Work done between two yields, in series-steps of a large batch, and what a step of any size costs.
 _SLICE = 4096
@@ -148,6 +155,8 @@ class Forecaster:
         scored = warm & ~missing
         records["error"] = np.where(scored, y - standing[:, 0], np.nan)
         bounds = self._head.at(standing[:, 1:], self._bounds)
+        if self._head.spec.calibrated:
+            _calibrate(records["spread"], value, bounds, scored)
         scores.observe(records, value, bounds.reshape(len(y), len(scores.LEVELS), 2), scored)
         stood = records["stood"]
         stood[:, 0], stood[:, 1:] = standing[:, 0], bounds
@@ -213,6 +222,7 @@ class Forecaster:
         histories: Sequence[Floats],
         ds: Sequence[Times] | None = None,
         clock: Clock = Clock.NONE,
+        seasons: Sequence[Season] | None = None,
     ) -> Records:
         """Return the records of series that have observed these histories, from nothing.
 
@@ -222,18 +232,20 @@ class Forecaster:
             histories: The values of each series, oldest first, of any lengths, none empty.
             ds: The times of each, in the same shapes.
             clock: What `ds` counts.
+            seasons: The season of each, for a transform that takes note of it; none by default.
 
         Raises:
             SeriesNotWarmError: If a value is missing before there is a forecast to stand in for it.
             InvalidRequestError: If a value is larger than `LARGEST_VALUE`.
         """
-        return run(self.seeding(histories, ds, clock))
+        return run(self.seeding(histories, ds, clock, seasons))
 
     def seeding(
         self,
         histories: Sequence[Floats],
         ds: Sequence[Times] | None = None,
         clock: Clock = Clock.NONE,
+        seasons: Sequence[Season] | None = None,
     ) -> Work[Records]:
         """Do what `seed` does, a few milliseconds at a time."""
         entries = [
@@ -243,6 +255,7 @@ class Forecaster:
                 clock,
                 np.full(len(history), Mark.OBSERVED, np.uint8),
                 row,
+                NO_SEASON if seasons is None else seasons[row],
             )
             for row, history in enumerate(histories)
         ]
@@ -295,6 +308,9 @@ class Forecaster:
                 self._replay(stepped, entries, at[rest])
                 records[rest] = stepped
             return
+        is_first = records["step"] == 0
+        if is_first.any():
+            records["season"][is_first] = now["season"][is_first]
         self.observe_in_place(records, now["y"], now["ds"], now["clock"])
         records["mark"] = now["mark"]
         entries["stood"][at] = records["stood"]
@@ -346,7 +362,10 @@ class Forecaster:
 
     def _values(self, records: Records, outputs: NDArray[np.float32]) -> Floats:
         """Return mean and quantiles in the series' own units, none beyond what may be observed."""
-        return _within(self.transform.unscale(records, self._head.read(outputs)))
+        values = self.transform.unscale(records, self._head.read(outputs))
+        if self._head.spec.calibrated:
+            self._head.widen(values[:, 1:], np.exp(records["spread"]))
+        return _within(values)
 
     def _roll(
         self,
@@ -399,6 +418,14 @@ def _joined(entries: list[Entries]) -> Entries:
 def _within(values: Floats) -> Floats:
     # Not np.clip: it takes four times as long for one series.
     return np.maximum(np.minimum(values, LARGEST_VALUE), -LARGEST_VALUE)
+
+
+def _calibrate(spread: Floats, y: Floats, bounds: Floats, scored: NDArray[np.bool_]) -> None:
+    """Take one actual of each series into what its quantiles are widened by, in place."""
+    is_outside = (y < bounds[:, 0]) | (y > bounds[:, 1])
+    share_outside = 1.0 - scores.LEVELS[0] / 100.0
+    moved = spread + _CALIBRATION * (is_outside - share_outside) * scored
+    np.maximum(np.minimum(moved, MOST_SPREAD), -MOST_SPREAD, out=spread)
 
 
 def check_values(y: Floats) -> None:

@@ -85,6 +85,18 @@ class Head:
         levels[middle] = median
         return read.T.astype(np.float64)
 
+    def widen(self, quantiles: Floats, factor: Floats) -> None:
+        """Widen or narrow each curve around its median, in place.
+
+        Args:
+            quantiles: Shape `(K, quantiles)`.
+            factor: By how much, shape `(K,)`.
+        """
+        median = quantiles[:, self._median : self._median + 1].copy()
+        quantiles -= median
+        quantiles *= factor[:, None]
+        quantiles += median
+
     def at(self, quantiles: Floats, levels: Sequence[float]) -> Floats:
         """Return the values at other levels.
 

@@ -16,6 +16,10 @@ Entries = NDArray[np.void]
 Records = NDArray[np.void]
 Indices = NDArray[np.int64]
 
+# The length of a series' season, and that of a shorter one within it; 0 for none.
+Season = tuple[int, int]
+NO_SEASON: Season = (0, 0)
+
 
 class Mark(IntEnum):
     """How an entry came to be."""
@@ -36,6 +40,7 @@ ENTRY = np.dtype(
         ("ds", "<i8"),  # the time, as `clock` says
         ("y", "<f8"),  # the value, NaN where it was missing
         ("stood", "<f8", (STOOD_WIDTH,)),  # what had been forecast for it; NaN without a forecast
+        ("season", "<i2", (2,)),  # that of the series; see `record`
         ("clock", "<u1"),  # what `ds` means: `calendar.Clock`
         ("mark", "<u1"),  # a `Mark`
     ]
@@ -51,7 +56,7 @@ def observed(records: Records, rows: Indices) -> Entries:
     """
     entries = np.empty(len(records), ENTRY)
     entries["series"] = rows
-    for name in ("step", "ds", "stood", "clock", "mark"):
+    for name in ("step", "ds", "season", "stood", "clock", "mark"):
         entries[name] = records[name]
     entries["y"] = np.where(records["missing"], np.nan, records["y"])
     return entries
@@ -62,12 +67,18 @@ def resets(records: Records, rows: Indices) -> Entries:
     entries = np.zeros(len(records), ENTRY)
     entries["series"] = rows
     entries["step"] = records["step"]
+    entries["season"] = records["season"]
     entries["mark"] = Mark.RESET
     return entries
 
 
 def of_history(
-    y: NDArray[np.float64], ds: Times, clock: int, marks: NDArray[np.uint8], row: int = 0
+    y: NDArray[np.float64],
+    ds: Times,
+    clock: int,
+    marks: NDArray[np.uint8],
+    row: int = 0,
+    season: Season = NO_SEASON,
 ) -> Entries:
     """Return the entries of a history that begins a series; none has a forecast that stood.
 
@@ -77,9 +88,10 @@ def of_history(
         clock: What `ds` means.
         marks: How each came to be, shape `(n,)`.
         row: What goes into `series`.
+        season: The season of the series.
     """
     entries = np.empty(len(y), ENTRY)
-    entries["series"], entries["clock"] = row, clock
+    entries["series"], entries["clock"], entries["season"] = row, clock, season
     entries["step"] = np.arange(1, len(y) + 1)
     entries["y"], entries["ds"], entries["mark"] = y, ds, marks
     entries["stood"] = np.nan

@@ -10,8 +10,9 @@ from forecaster.errors import EngineUnavailableError
 from forecaster.forecaster import Forecaster
 from forecaster.head import Head
 from forecaster.network import Network, NumpyNetwork, Weights
-from forecaster.spec import Manifest, ModelSpec, NetworkSpec
-from forecaster.transform import PlainTransform
+from forecaster.spec import Manifest, ModelSpec, NetworkSpec, UniversalTransformSpec
+from forecaster.transform import PlainTransform, Transform
+from forecaster.universal import UniversalTransform
 
 Records = NDArray[np.void]
 
@@ -57,12 +58,18 @@ def build_forecaster(
         EngineUnavailableError: If the engine needs a package that is not installed.
     """
     return Forecaster(
-        transform=PlainTransform(spec.transform, spec.scaler),
+        transform=_transform(spec),
         network=_network(spec.network, weights, engine),
         head=Head(spec.head),
         state_size=spec.network.state_size,
         policy=spec.policy,
     )
+
+
+def _transform(spec: ModelSpec) -> Transform:
+    if isinstance(spec.transform, UniversalTransformSpec):
+        return UniversalTransform()
+    return PlainTransform(spec.transform, spec.scaler)
 
 
 def _network(spec: NetworkSpec, weights: Weights, engine: Engine) -> Network:

@@ -18,6 +18,7 @@ Field = tuple[str, str, tuple[int, ...]]
 _CURSOR: list[Field] = [
     ("step", "<i8", ()),  # observations taken
     ("ds", "<i8", ()),  # the last one's time, as `clock` says
+    ("season", "<i2", (2,)),  # its length, and that of a shorter one within it; 0 for none
     ("y", "<f8", ()),  # the last one's value; where it was missing, the forecast that stood in
     ("error", "<f8", ()),  # y minus the forecast that stood for it; NaN without one
     ("stood", "<f8", (STOOD_WIDTH,)),  # that forecast: the mean, bounds of each of `scores.LEVELS`
@@ -47,6 +48,7 @@ def record_dtype(*, state_size: int, width: int, transform: Iterable[Field]) -> 
         *_CURSOR,
         *_SCORES,
         ("forecast", "<f8", (width,)),  # of the next observation, in the series' own units
+        ("spread", "<f8", ()),  # what quantiles are widened by, as a logarithm
         *transform,
         ("h", "<f4", (state_size,)),
         ("c", "<f4", (state_size,)),

@@ -28,6 +28,10 @@ FORMAT_VERSION = 1
 # enough between to draw the curve.
 QUANTILES = (0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 0.975)
 
+# What a series' season may be: the values of more than one are kept.
+LONGEST_SEASON = 168
+SeasonLength = Annotated[int, Field(ge=0, le=LONGEST_SEASON)]
+
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,63}$")]
 
 # Wide enough for anything that was trained, and small enough to reckon with: a size, a season or an
@@ -96,17 +100,33 @@ class RunningScaler(Spec):
     window: int = Field(default=200, ge=1, le=_LONGEST_TIME)
 
 
-Scaler = Annotated[MinMaxScaler | RunningScaler, Field(discriminator="kind")]
+class StreamingScaler(Spec):
+    """Each series by statistics of its own that follow it; there is nothing to be fitted."""
+
+    kind: Literal["streaming"] = "streaming"
 
 
-class TransformSpec(Spec):
-    """How raw values become network inputs.
+Scaler = Annotated[MinMaxScaler | RunningScaler | StreamingScaler, Field(discriminator="kind")]
+
+
+class PlainTransformSpec(Spec):
+    """A difference, scaled.
 
     Args:
         difference: The lag of the difference taken: 1, a season's length, or 0 for none.
     """
 
+    kind: Literal["plain"] = "plain"
     difference: int = Field(default=1, ge=0, le=100_000)
+
+
+class UniversalTransformSpec(Spec):
+    """Regressions of each series' own, whose scale is that of their errors."""
+
+    kind: Literal["universal"] = "universal"
+
+
+TransformSpec = Annotated[PlainTransformSpec | UniversalTransformSpec, Field(discriminator="kind")]
 
 
 class NetworkSpec(Spec):
@@ -151,6 +171,7 @@ class HeadSpec(Spec):
             one output per quantile.
         quantiles: The quantile levels, rising, with 0.5 among them.
         offsets: For `mean`: the distance of each quantile from the mean, in network units.
+        calibrated: Whether quantiles are widened or narrowed by how each series has gone.
     """
 
     kind: Literal["mean", "quantiles"]
@@ -158,6 +179,7 @@ class HeadSpec(Spec):
         tuple[Annotated[float, Field(gt=0, lt=1)], ...], Field(max_length=_MOST_QUANTILES)
     ] = QUANTILES
     offsets: tuple[Feature, ...] = ()
+    calibrated: bool = False
 
     @model_validator(mode="after")
     def _check_quantiles(self) -> "HeadSpec":
@@ -187,6 +209,9 @@ class ModelSpec(Spec):
 
     @model_validator(mode="after")
     def _check_outputs(self) -> "ModelSpec":
+        is_streaming = isinstance(self.scaler, StreamingScaler)
+        if is_streaming != isinstance(self.transform, UniversalTransformSpec):
+            raise ValueError(f"transform {self.transform.kind!r} with scaler {self.scaler.kind!r}")
         if self.network.outputs != self.head.outputs:
             raise ValueError(
                 f"head {self.head.kind!r} needs {self.head.outputs} outputs, "

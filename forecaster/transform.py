@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from forecaster.spec import MinMaxScaler, RunningScaler, Scaler, TransformSpec
+from forecaster.spec import MinMaxScaler, PlainTransformSpec, RunningScaler, Scaler
 
 Floats = NDArray[np.float64]
 Records = NDArray[np.void]
@@ -72,7 +72,7 @@ class PlainTransform:
 
     features = 1
 
-    def __init__(self, spec: TransformSpec, scaler: Scaler) -> None:
+    def __init__(self, spec: PlainTransformSpec, scaler: Scaler) -> None:
         self._lag = spec.difference
         self._scaler = scaler
         self.context = self._lag + 1

@@ -13,14 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from forecaster.regression import Regression, dot
+from forecaster.spec import LONGEST_SEASON
 
 Floats = NDArray[np.float64]
 Indices = NDArray[np.int64]
 Records = NDArray[np.void]
 
-# The longest season, and the values that are kept: a few steps more than that.
-LONGEST_SEASON = 168
-_RING = 176
+# The values that are kept: a few steps more than the longest season.
+_RING = LONGEST_SEASON + 8
 _CHANGES = 8  # last differences among the regressors
 _SEASON_LAGS = (0, 1, -1, 2)  # beside a season, counted from the value to come
 

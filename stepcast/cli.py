@@ -15,7 +15,7 @@ from rich.table import Table
 
 from forecaster import scores as measures
 from forecaster.cursor import OnGap
-from forecaster.errors import ForecastError
+from forecaster.errors import ArtifactError, ForecastError
 from forecaster.model import Engine
 from forecaster.spec import QUANTILES, Manifest, Policy
 from training.recipe import Loss, Optimizer, Scale, read_job
@@ -267,6 +267,72 @@ def train(
     )
 
 
+@app.command(epilog="Example: `stepcast pretrain --config examples/recipes/universal.toml --force`")
+def pretrain(
+    config: Annotated[
+        Path | None,
+        typer.Option(help="A TOML file with the recipe; flags given here go before it."),
+    ] = None,
+    name: Annotated[str, typer.Option(help="The model's name.")] = "universal",
+    models: Models = Path("models"),
+    force: Annotated[bool, typer.Option("--force", help="Replace a model of that name.")] = False,
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option(
+            help="Where the run is kept, and goes on from if it was cut off. "
+            "Default: var/pretrain-NAME.npz."
+        ),
+    ] = None,
+    units: Annotated[int | None, typer.Option(min=1, help="LSTM units. Default: 64.")] = None,
+    rounds: Annotated[
+        int | None,
+        typer.Option(min=1, help="Rounds of fresh series, about 3 s each. Default: 200."),
+    ] = None,
+    learning_rate: Annotated[
+        float | None, typer.Option(help="AdamW's step size at its highest. Default: 0.003.")
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Fixes series and initial weights. Default: 1.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Train a universal model, on generated series alone: it forecasts any series as it is.
+
+    Run it again to go on after an interruption.
+    """
+    from training.rounds import read_recipe
+
+    changes = {"units": units, "rounds": rounds, "learning_rate": learning_rate, "seed": seed}
+    recipe = read_recipe(config, _given(changes))
+    folder = models / name
+    if folder.exists() and not force:
+        found = "one; --force replaces it"
+        raise ArtifactError(folder, expected="no model of that name yet", found=found)
+    with _loading_tensorflow():
+        from training.pretrain import pretrain, publish
+    from stepcast.progress import TrainingProgress
+
+    kept = checkpoint or Path("var") / f"pretrain-{name}.npz"
+    with TrainingProgress(messages) as progress:
+        progress.on_stage("Making the first series")
+        network, losses = pretrain(
+            recipe,
+            kept,
+            on_round=lambda number, losses: progress.show(number, recipe.rounds, losses),
+        )
+        progress.on_stage("Writing the model")
+        manifest = publish(network, recipe, losses, folder, replace=force)
+    kept.unlink()
+    if as_json:
+        _print_json(manifest.scores)
+        return
+    output.print(
+        f"Loss on generated series that it never saw: {losses['val_loss']:.4f}. The model is in "
+        f"{escape(str(folder))}/; serve it with `stepcast serve`.",
+        soft_wrap=True,
+    )
+
+
 @app.command(epilog="Example: `stepcast backtest sales.csv --model sales --test 12`")
 def backtest(
     file: File,
@@ -433,7 +499,7 @@ def inspect(
         "model": f"{manifest.name}, fingerprint {manifest.fingerprint}, format {manifest.format}",
         "network": f"{network.features} in, LSTM {list(network.units)}, {network.outputs} out",
         "head": manifest.head.kind,
-        "difference": manifest.transform.difference or "none",
+        "transform": ", ".join(f"{k} {v}" for k, v in manifest.transform.model_dump().items()),
         "policy": manifest.policy.value,
         "freq": manifest.freq or "none",
         "gaps": manifest.on_gap.value,

@@ -50,12 +50,13 @@ class TrainingProgress:
     def on_epoch(self, epoch: "Epoch") -> None:
         """Show that an epoch has ended."""
         which = f"seed {epoch.run} of {epoch.runs}, " if epoch.runs > 1 else ""
-        shown = ", ".join(f"{name} {value:.4f}" for name, value in sorted(epoch.losses.items()))
+        self.show(epoch.number, epoch.epochs, epoch.losses, which)
+
+    def show(self, number: int, total: int, losses: dict[str, float], which: str = "") -> None:
+        """Show that so many of all epochs, or rounds, have ended, and the losses."""
+        shown = ", ".join(f"{name} {value:.4f}" for name, value in sorted(losses.items()))
         self._progress.update(
-            self._task,
-            total=epoch.epochs,
-            completed=epoch.number,
-            description=f"Training: {which}{shown}",
+            self._task, total=total, completed=number, description=f"Training: {which}{shown}"
         )
 
 

@@ -12,6 +12,7 @@ from pydantic import JsonValue
 from forecaster import artifact
 from forecaster.cursor import OnGap
 from forecaster.forecaster import Forecaster
+from forecaster.journal import NO_SEASON, Season
 from forecaster.keras_network import KerasNetwork, build
 from forecaster.model import Engine, build_forecaster
 from forecaster.network import Array, Network, NumpyNetwork, Weights
@@ -26,7 +27,7 @@ Floats = NDArray[np.float64]
 
 # Steps of each row that the parity check walks, and values in the golden trace.
 _PARITY_STEPS = 64
-_GOLDEN_VALUES = 32
+_GOLDEN_VALUES = 64
 
 _LIBRARIES = ("keras", "numpy", "pandas", "scikit-learn", "stepcast", "tensorflow")
 
@@ -111,7 +112,9 @@ def export(
     *,
     spec: ModelSpec,
     weights: Weights,
-    history: Panel,
+    golden: Floats,
+    golden_season: Season = NO_SEASON,
+    history: Panel | None,
     season: int,
     on_gap: OnGap,
     data: dict[str, JsonValue],
@@ -126,7 +129,10 @@ def export(
         folder: Where; its last part is the model's name.
         spec: All that fixes how the model steps, its weights aside.
         weights: By the names that `spec.network.shapes()` gives.
-        history: What the model was trained on: its series' records go along.
+        golden: Values of the golden trace; the first of them are taken.
+        golden_season: Their season.
+        history: What the model was trained on, if it was on series of its user: their records go
+            along.
         season: The usual season of such data.
         on_gap: What became of steps left out in training.
         data: Facts of the data, for the manifest.
@@ -141,9 +147,8 @@ def export(
     """
     forecaster = build_forecaster(spec, weights)
     reference = build_forecaster(spec, weights, Engine.KERAS)
-    values = history.series[0].y
-    golden = artifact.trace(reference, values[~np.isnan(values)][:_GOLDEN_VALUES])
-    apart = artifact.distance(forecaster, golden)
+    trace = artifact.trace(reference, golden[:_GOLDEN_VALUES], golden_season)
+    apart = artifact.distance(forecaster, trace)
     if not apart <= artifact.PARITY:
         raise ParityError(f"golden trace: NumPy is {apart:.2g} away from Keras")
     content = safetensors.numpy.save(weights)
@@ -156,7 +161,7 @@ def export(
         head=spec.head,
         transform=spec.transform,
         policy=spec.policy,
-        freq=history.freq,
+        freq=history.freq if history else None,
         season=season,
         on_gap=on_gap,
         context=forecaster.context,
@@ -169,8 +174,10 @@ def export(
     contents = {
         artifact.WEIGHTS: content,
         artifact.SCALER: spec.scaler.model_dump_json(indent=2).encode() + b"\n",
-        artifact.GOLDEN: golden.model_dump_json().encode() + b"\n",
-        artifact.SERIES: artifact.encode_series(states(forecaster, history), forecaster.dtype),
+        artifact.GOLDEN: trace.model_dump_json().encode() + b"\n",
+        artifact.SERIES: artifact.encode_series(
+            states(forecaster, history) if history else {}, forecaster.dtype
+        ),
         "model.keras": _keras_file(spec, weights),
         **report,
     }
@@ -185,7 +192,7 @@ def states(forecaster: Forecaster, history: Panel) -> dict[str, np.void]:
         history.clock,
     )
     # Scores are kept for what was forecast unseen, and these were trained on.
-    for name in SCORE_FIELDS:
+    for name in (*SCORE_FIELDS, "spread"):
         records[name] = 0
     return dict(zip(history.ids, records, strict=True))
 

@@ -20,10 +20,10 @@ from forecaster.spec import (
     MinMaxScaler,
     ModelSpec,
     NetworkSpec,
+    PlainTransformSpec,
     Policy,
     RunningScaler,
     Scaler,
-    TransformSpec,
 )
 from forecaster.transform import PlainTransform
 from training.backtest import backtest, check_walk, default_test
@@ -139,11 +139,13 @@ def train(
         for number in range(job.recipe.repeats + 1)
     )
     tell("Writing model and report")
+    values = history.series[0].y
     scores: dict[str, JsonValue] = {**runs[0].walk.summary(), "seeds": _spread(runs)}
     export(
         folder,
         spec=runs[0].spec,
         weights=runs[0].weights,
+        golden=values[~np.isnan(values)],
         history=history,
         season=season,
         on_gap=job.on_gap if panel.gaps else OnGap.REJECT,
@@ -173,7 +175,7 @@ class _Plan:
 
     recipe: SettledRecipe
     network: NetworkSpec
-    transform: TransformSpec
+    transform: PlainTransformSpec
     scaler: Scaler
     training: Batches
     validation: Batches | None
@@ -181,7 +183,7 @@ class _Plan:
 
 def _plan(job: Job, history: Panel, test: Panel) -> _Plan:
     """Settle what all seeds share; what a walk would refuse is refused here, before the fit."""
-    transform_spec = TransformSpec(difference=job.recipe.difference)
+    transform_spec = PlainTransformSpec(difference=job.recipe.difference)
     check_walk(history, test, job.recipe.difference + 1, job.file)
     values = [series.y for series in history.series]
     scaler = _scaler(job, values)

@@ -14,14 +14,28 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from forecaster.cursor import OnGap
 from forecaster.head import normal_scores
-from forecaster.spec import QUANTILES, NetworkSpec
+from forecaster.spec import (
+    QUANTILES,
+    HeadSpec,
+    Manifest,
+    ModelSpec,
+    NetworkSpec,
+    StreamingScaler,
+    UniversalTransformSpec,
+)
 from forecaster.universal import FEATURES
 from training.errors import CheckpointError
+from training.export import check_parity, export
 from training.fit import dataset
 from training.network import StreamNetwork, get_weights, quantile_loss, set_weights
+from training.prior import generate
 from training.rounds import PretrainRecipe, make_round
 from training.streams import Batches
+
+# Of the series whose walk the model folder tells.
+_GOLDEN_LENGTH = 64
 
 # Rounds that are made ahead.
 _AHEAD = 2
@@ -73,6 +87,65 @@ def pretrain(
             on_round(number, losses)
     losses["val_loss"] = evaluate(network, validation)
     return network, losses
+
+
+def publish(
+    network: StreamNetwork,
+    recipe: PretrainRecipe,
+    losses: dict[str, float],
+    folder: Path,
+    *,
+    replace: bool = False,
+) -> Manifest:
+    """Check a trained network against its batch-1 copies and write it as a model folder.
+
+    Args:
+        network: As trained; its correction of the base is halved.
+        recipe: How.
+        losses: For the manifest.
+        folder: Where; its last part is the model's name.
+        replace: Whether a folder of that name may be replaced.
+
+    Raises:
+        ArtifactError: If the folder exists and may not be replaced.
+        ParityError: If the exported network is not the trained one.
+    """
+    _halve_correction(network)
+    spec = ModelSpec(
+        network=network_spec(recipe),
+        head=HeadSpec(kind="quantiles", calibrated=True),
+        transform=UniversalTransformSpec(),
+        scaler=StreamingScaler(),
+    )
+    check_parity(network, spec, make_round(recipe, [_VALIDATION_SEED]))
+    made = generate(np.random.default_rng(_VALIDATION_SEED), 1, _GOLDEN_LENGTH)
+    return export(
+        folder,
+        spec=spec,
+        weights=get_weights(network),
+        golden=made.y[0],
+        golden_season=(12, 4),
+        history=None,
+        season=1,
+        on_gap=OnGap.REJECT,
+        data={"series": "generated, see training/prior.py"},
+        recipe=recipe.model_dump(mode="json"),
+        scores={**losses},
+        report={},
+        replace=replace,
+    )
+
+
+def _halve_correction(network: StreamNetwork) -> None:
+    """Have the forecast be the average of the base and of what the network makes of it.
+
+    Both err where the world is not as the prior, and seldom alike: docs/universal.md has figures.
+    """
+    kernel, bias = network.head.get_weights()
+    columns = [0, 1 + QUANTILES.index(0.5)]  # the mean, and the median that carries the quantiles
+    kernel[:, columns] /= 2.0
+    bias[columns] /= 2.0
+    network.head.set_weights([kernel, bias])
 
 
 def network_spec(recipe: PretrainRecipe) -> NetworkSpec:

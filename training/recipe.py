@@ -185,10 +185,7 @@ def read_job(config: Path | None, changes: dict[str, Any], recipe: dict[str, Any
     """
     fields: dict[str, Any] = {}
     if config is not None:
-        try:
-            fields = tomllib.loads(config.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-            raise DataError(f"{config}: expected a TOML file, found {error}") from error
+        fields = read_toml(config)
         if isinstance(fields.get("file"), str):
             fields["file"] = config.parent / fields["file"]
     fields |= changes
@@ -209,6 +206,18 @@ def read_job(config: Path | None, changes: dict[str, Any], recipe: dict[str, Any
         if not isinstance(found, dict):  # a whole table says nothing
             problem += f", found {found!r}"
         raise DataError(f"{source}: {where}: {problem}") from error
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Return what a TOML file says.
+
+    Raises:
+        DataError: If it cannot be read as such.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise DataError(f"{path}: expected a TOML file, found {error}") from error
 
 
 # What a job cannot do without, and how the command line gives it.

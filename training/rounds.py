@@ -3,13 +3,17 @@
 Here is no Keras: rounds are made in a process of their own, which is to start quickly.
 """
 
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from forecaster.universal import LONGEST_SEASON, UniversalTransform
+from forecaster.spec import LONGEST_SEASON
+from forecaster.universal import UniversalTransform
+from training.errors import DataError
 from training.prior import generate
+from training.recipe import read_toml
 from training.streams import Batches, Stream, pack, samples
 
 # How many series a round has of each length: most are short, and most steps are of long ones.
@@ -47,6 +51,22 @@ class PretrainRecipe(BaseModel):
     weight_decay: float = Field(default=0.001, ge=0)
     clip_norm: float = Field(default=1.0, gt=0)
     seed: int = Field(default=1, ge=0, lt=2**32)
+
+
+def read_recipe(config: Path | None, changes: dict[str, Any]) -> PretrainRecipe:
+    """Return the recipe of a TOML file, with changes from the command line.
+
+    Raises:
+        DataError: If the file is not TOML, or a field is unknown or not valid.
+    """
+    source = config or "the command line"
+    fields = {} if config is None else read_toml(config)
+    try:
+        return PretrainRecipe.model_validate(fields | changes)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise DataError(f"{source}: {where}: {first['msg']}, found {first['input']!r}") from error
 
 
 def make_round(recipe: PretrainRecipe, seed: list[int]) -> Batches:

@@ -527,8 +527,11 @@ class SqliteStore:
             former = changed.former.get(row, changed.records[row : row + 1])
             base = (series, int(former["step"][0]), seal(former), self._apart)
             statements.append((_INSERT_BASE_APART, [base]))
-        oldest = [(series, int(changed.records["step"][row]) - self._keep)]
-        return [*statements, (_TRIM_HISTORY, oldest), (_TRIM_BASES, oldest)]
+        # What was corrected just now stays, for the correction may be sent again.
+        step = int(changed.records["step"][row])
+        oldest = max(min(step - self._keep, changed.base[row]), step - 2 * self._keep)
+        trim = [(series, oldest)]
+        return [*statements, (_TRIM_HISTORY, trim), (_TRIM_BASES, trim)]
 
     def _place(
         self,

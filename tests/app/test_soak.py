@@ -111,8 +111,6 @@ class Caller:
             yield self.random.choice(kinds)(self.random.choice(list(self.known)))
             if self.random.random() < 0.01:
                 yield from self._anew(self.random.choice(list(self.known)))
-            if self.random.random() < 0.001:
-                yield Call("POST", "/reset-state", {"all": True})
 
     def _observe(self, name: str) -> Call:
         one = self.known[name]

@@ -24,10 +24,10 @@ from forecaster.spec import (
     MinMaxScaler,
     ModelSpec,
     NetworkSpec,
+    PlainTransformSpec,
     Policy,
     RunningScaler,
     Scaler,
-    TransformSpec,
 )
 from forecaster.transform import PlainTransform
 
@@ -85,7 +85,7 @@ def make_network(setup: Setup) -> Network:
 @cache
 def make_forecaster(setup: Setup) -> Forecaster:
     return Forecaster(
-        transform=PlainTransform(TransformSpec(difference=setup.difference), setup.scaler),
+        transform=PlainTransform(PlainTransformSpec(difference=setup.difference), setup.scaler),
         network=make_network(setup),
         head=Head(head_spec(setup.head)),
         state_size=1 if setup.network == "fake" else 5,
@@ -128,7 +128,7 @@ def write_model(
     spec = ModelSpec(
         network=NetworkSpec(features=1, units=units, outputs=heads.outputs),
         head=heads,
-        transform=TransformSpec(difference=difference),
+        transform=PlainTransformSpec(difference=difference),
         scaler=scaler,
         policy=policy,
     )

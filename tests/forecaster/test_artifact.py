@@ -173,7 +173,7 @@ def test_another_scaler_with_its_checksum_is_refused(folder: Path) -> None:
     ("field", "value"),
     [
         ("policy", "reset_each_step"),
-        ("transform", {"difference": 2}),
+        ("transform", {"kind": "plain", "difference": 2}),
     ],
 )
 def test_another_way_to_step_is_refused(folder: Path, field: str, value: object) -> None:

@@ -16,9 +16,9 @@ from forecaster.spec import (
     MinMaxScaler,
     ModelSpec,
     NetworkSpec,
+    PlainTransformSpec,
     RunningScaler,
     Scaler,
-    TransformSpec,
 )
 from forecaster.transform import PlainTransform
 from tests.forecaster.fakes import FakeNetwork, Setup, make_forecaster, make_network
@@ -35,7 +35,7 @@ def by_hand(scaler: Scaler = SAME, *, difference: int = 1, spread: float = 1.0) 
     """Return a forecaster whose quantiles lie `spread` below, at and above the mean."""
     head = HeadSpec(kind="mean", quantiles=(0.1, 0.5, 0.9), offsets=(-spread, 0.0, spread))
     return Forecaster(
-        transform=PlainTransform(TransformSpec(difference=difference), scaler),
+        transform=PlainTransform(PlainTransformSpec(difference=difference), scaler),
         network=FakeNetwork(outputs=1),
         head=Head(head),
         state_size=1,
@@ -88,7 +88,9 @@ def test_the_mean_of_many_steps_stays_inside_its_interval_however_skewed_the_cur
     """Paths were once drawn around the curve alone: after 60 steps the mean lay far outside."""
     head = HeadSpec(kind="mean", quantiles=(0.1, 0.5, 0.9), offsets=(-1.0, -0.5, 6.0))
     spec = NetworkSpec(features=1, units=(1,), outputs=1)
-    model = ModelSpec(network=spec, head=head, transform=TransformSpec(difference=1), scaler=SAME)
+    model = ModelSpec(
+        network=spec, head=head, transform=PlainTransformSpec(difference=1), scaler=SAME
+    )
     forecaster = build_forecaster(model, zeros(spec))
     records = observed(forecaster, 7.0, 7.0)
 
@@ -102,7 +104,9 @@ def test_intervals_of_a_random_walk_widen_with_the_root_of_the_horizon() -> None
     spec = NetworkSpec(features=1, units=(1,), outputs=1)
     normal = tuple(np.array([-1.959964, -1.281552, 0.0, 1.281552, 1.959964]).tolist())
     head = HeadSpec(kind="mean", quantiles=(0.025, 0.1, 0.5, 0.9, 0.975), offsets=normal)
-    model = ModelSpec(network=spec, head=head, transform=TransformSpec(difference=1), scaler=SAME)
+    model = ModelSpec(
+        network=spec, head=head, transform=PlainTransformSpec(difference=1), scaler=SAME
+    )
     forecaster = build_forecaster(model, zeros(spec))
     records = observed(forecaster, 7.0, 7.0)
 
@@ -219,7 +223,7 @@ def test_a_forecast_that_feeds_on_itself_stops_at_the_largest_value() -> None:
     model = ModelSpec(
         network=spec,
         head=HeadSpec(kind="mean", offsets=(0.0,) * len(QUANTILES)),
-        transform=TransformSpec(difference=1),
+        transform=PlainTransformSpec(difference=1),
         scaler=RunningScaler(window=2),
     )
     forecaster = build_forecaster(model, weights)

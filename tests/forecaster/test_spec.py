@@ -6,8 +6,8 @@ from forecaster.spec import (
     MinMaxScaler,
     ModelSpec,
     NetworkSpec,
+    PlainTransformSpec,
     Policy,
-    TransformSpec,
 )
 from tests.forecaster.fakes import MINMAX, head_spec
 
@@ -18,7 +18,7 @@ def model_spec(policy: Policy = Policy.CARRY) -> ModelSpec:
     return ModelSpec(
         network=NETWORK,
         head=head_spec("quantiles"),
-        transform=TransformSpec(),
+        transform=PlainTransformSpec(),
         scaler=MINMAX,
         policy=policy,
     )

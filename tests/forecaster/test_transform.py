@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from sklearn.preprocessing import MinMaxScaler as ScikitMinMaxScaler
 
-from forecaster.spec import MinMaxScaler, RunningScaler, Scaler, TransformSpec
+from forecaster.spec import MinMaxScaler, PlainTransformSpec, RunningScaler, Scaler
 from forecaster.transform import PlainTransform, Transform
 from tests.forecaster.fakes import MINMAX, RUNNING
 
@@ -21,7 +21,7 @@ values = st.floats(-1e3, 1e3)
 
 
 def make_transform(difference: int, scaler: Scaler) -> PlainTransform:
-    return PlainTransform(TransformSpec(difference=difference), scaler)
+    return PlainTransform(PlainTransformSpec(difference=difference), scaler)
 
 
 def observed(transform: Transform, *history: float) -> NDArray[np.void]:
@@ -165,7 +165,7 @@ def test_a_change_too_large_for_the_scale_stops_at_a_hundred_units(scaler: Scale
 
 def test_one_outlier_does_not_spoil_the_running_scale() -> None:
     """It once did: one value of 1e6 among noise left a scale of 8,000 after 1,000 steps."""
-    transform = PlainTransform(TransformSpec(difference=1), RunningScaler(window=200))
+    transform = PlainTransform(PlainTransformSpec(difference=1), RunningScaler(window=200))
     noise = np.random.default_rng(0).normal(size=500)
     noise[250] = 1e6
     records = np.zeros(1, np.dtype([("step", "<i8"), *transform.fields]))
@@ -180,7 +180,7 @@ def test_one_outlier_does_not_spoil_the_running_scale() -> None:
 
 
 def test_the_running_scale_follows_a_series_that_grows_a_thousandfold() -> None:
-    transform = PlainTransform(TransformSpec(difference=1), RunningScaler(window=200))
+    transform = PlainTransform(PlainTransformSpec(difference=1), RunningScaler(window=200))
     noise = np.random.default_rng(0).normal(size=500)
     noise[200:] *= 1000
     records = np.zeros(1, np.dtype([("step", "<i8"), *transform.fields]))

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from forecaster.universal import FEATURES, LONGEST_SEASON, UniversalTransform
+from forecaster.spec import LONGEST_SEASON
+from forecaster.universal import FEATURES, UniversalTransform
 from training.prior import generate
 
 Floats = NDArray[np.float64]

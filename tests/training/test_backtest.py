@@ -10,7 +10,7 @@ from forecaster.calendar import Clock
 from forecaster.forecaster import Forecaster
 from forecaster.head import Head
 from forecaster.scores import LEVELS, METHODS
-from forecaster.spec import HeadSpec, MinMaxScaler, TransformSpec
+from forecaster.spec import HeadSpec, MinMaxScaler, PlainTransformSpec
 from forecaster.transform import PlainTransform
 from training.backtest import Walk, backtest, default_test, seasonal_naive
 from training.data import Panel, Series
@@ -32,7 +32,7 @@ def forecaster() -> Forecaster:
     levels = (0.025, 0.1, 0.5, 0.9, 0.975)
     head = HeadSpec(kind="mean", quantiles=levels, offsets=(-2.0, -1.0, 0.0, 1.0, 2.0))
     return Forecaster(
-        transform=PlainTransform(TransformSpec(difference=1), scaler),
+        transform=PlainTransform(PlainTransformSpec(difference=1), scaler),
         network=Repeats(),
         head=Head(head),
         state_size=1,

@@ -13,8 +13,8 @@ from forecaster.spec import (
     HeadSpec,
     ModelSpec,
     NetworkSpec,
+    PlainTransformSpec,
     RunningScaler,
-    TransformSpec,
 )
 from training.errors import ParityError
 from training.export import check_parity
@@ -58,7 +58,7 @@ def model_of(spec: NetworkSpec) -> ModelSpec:
     return ModelSpec(
         network=spec,
         head=HeadSpec(kind="quantiles", quantiles=levels),
-        transform=TransformSpec(),
+        transform=PlainTransformSpec(),
         scaler=RunningScaler(),
     )
 

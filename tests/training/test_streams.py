@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from forecaster.spec import MinMaxScaler, RunningScaler, Scaler, TransformSpec
+from forecaster.spec import MinMaxScaler, PlainTransformSpec, RunningScaler, Scaler
 from forecaster.transform import PlainTransform
 from training.streams import Batches, Stream, cut, pack, restart_every_window, samples
 
@@ -36,7 +36,7 @@ def rows(batches: Batches) -> list[list[list[float]]]:
 
 
 def test_samples_of_a_plain_series_are_scaled_differences_and_the_ones_that_follow() -> None:
-    transform = PlainTransform(TransformSpec(difference=1), MINMAX)
+    transform = PlainTransform(PlainTransformSpec(difference=1), MINMAX)
 
     (stream,) = samples(transform, [np.array([1.0, 2.0, 4.0, 3.0])])
 
@@ -46,7 +46,7 @@ def test_samples_of_a_plain_series_are_scaled_differences_and_the_ones_that_foll
 
 
 def test_a_seasonal_difference_begins_a_season_later() -> None:
-    transform = PlainTransform(TransformSpec(difference=3), MINMAX)
+    transform = PlainTransform(PlainTransformSpec(difference=3), MINMAX)
 
     (stream,) = samples(transform, [np.array([1.0, 2.0, 3.0, 2.0, 5.0, 3.0])])
 
@@ -62,7 +62,7 @@ def test_a_seasonal_difference_begins_a_season_later() -> None:
 def test_samples_of_a_panel_are_those_of_each_series_alone(
     lengths: list[int], lag: int, scaler: Scaler
 ) -> None:
-    transform = PlainTransform(TransformSpec(difference=lag), scaler)
+    transform = PlainTransform(PlainTransformSpec(difference=lag), scaler)
     rng = np.random.default_rng(sum(lengths))
     histories = [rng.normal(size=length) for length in lengths]
 
@@ -77,7 +77,7 @@ def test_samples_of_a_panel_are_those_of_each_series_alone(
 
 @given(data=st.data(), scaler=st.sampled_from([MINMAX, RunningScaler()]))
 def test_the_future_does_not_leak_into_samples(data: st.DataObject, scaler: Scaler) -> None:
-    transform = PlainTransform(TransformSpec(difference=1), scaler)
+    transform = PlainTransform(PlainTransformSpec(difference=1), scaler)
     history = np.random.default_rng(0).normal(size=20)
     at = data.draw(st.integers(3, 19))
     changed = history.copy()
@@ -90,7 +90,7 @@ def test_the_future_does_not_leak_into_samples(data: st.DataObject, scaler: Scal
 
 
 def test_a_missing_value_is_stood_in_for_and_not_learned() -> None:
-    transform = PlainTransform(TransformSpec(difference=1), MINMAX)
+    transform = PlainTransform(PlainTransformSpec(difference=1), MINMAX)
 
     (stream,) = samples(transform, [np.array([1.0, 2.0, np.nan, 4.0, 3.0])])
 
