@@ -8,10 +8,10 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup run test lint train universal bench crash soak lock clean
+.PHONY: help setup run test lint train universal skill bench crash soak lock clean
 
 help: ## List the commands
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
 
 setup: $(VENV)/.installed-dev ## Install everything: to serve, to train and to develop
 
@@ -32,6 +32,9 @@ train: setup ## Fit the worked example again
 
 universal: setup ## Make the universal model again (15 minutes on two cores)
 	$(BIN)/stepcast pretrain --config examples/recipes/universal.toml --force
+
+skill: setup ## Score the universal model on data that it never saw, into docs/universal.md
+	$(BIN)/python -m benchmarks.skill
 
 bench: $(VENV)/.installed-bench ## Measure what docs/performance.md claims (needs wrk, ten minutes)
 	$(BIN)/python -m benchmarks

@@ -65,7 +65,9 @@ class Regression:
         # An outer product of a vector with itself, so that rounding leaves the result symmetric.
         gain /= np.sqrt(norm)[:, None]
         covariance -= gain[:, :, None] * gain[:, None, :]
-        covariance /= kept[:, None, None]
+        # What says nothing, such as the lags of a series without a season, has nothing to forget.
+        faded = np.where(x == 0.0, np.float32(1.0), 1.0 / np.sqrt(kept)[:, None])
+        covariance *= faded[:, :, None] * faded[:, None, :]
 
 
 def dot(x: Array, y: Array) -> Array:

@@ -44,10 +44,10 @@ _SMOOTHING = 0.8  # how much of its last error the smoothed level carries on
 _TRUST = 10  # a candidate's weight falls with this power of its error
 
 # Columns of the regressors.
-_LEVEL, _ONE, _STEP, _LAGGING = range(_CHANGES, _CHANGES + 4)
-_FIRST, _SECOND = _CHANGES + 4, _CHANGES + 4 + len(_SEASON_LAGS)
+_LEVEL, _ONE, _STEP, _LAGGING, _OTHER_STEP = range(_CHANGES, _CHANGES + 5)
+_FIRST, _SECOND = _CHANGES + 5, _CHANGES + 5 + len(_SEASON_LAGS)
 _COUNT = _SECOND + len(_SEASON_LAGS)
-_SHORT = np.array([_ONE, _LEVEL, _STEP, _LAGGING, 0, 1, _FIRST, _FIRST + 1])
+_SHORT = np.array([_ONE, _LEVEL, _STEP, _LAGGING, _OTHER_STEP, 0, 1, _FIRST, _FIRST + 1])
 
 # How far back from the value to come: the last values, then lags without their season.
 _BACK = np.array([*range(1, _CHANGES + 2), *_SEASON_LAGS, *_SEASON_LAGS])
@@ -67,10 +67,10 @@ def _starting(columns: NDArray[np.int64]) -> NDArray[np.float32]:
 
 # Further differences, and lags beside the season, are held more firmly at nothing.
 _FIRMNESS = np.concatenate(
-    [1.0 + np.arange(1, _CHANGES + 1) / 1.5, np.ones(4), np.tile([1.0, 1.0, 2.0, 2.0], 2)]
+    [1.0 + np.arange(1, _CHANGES + 1) / 1.5, np.ones(5), np.tile([1.0, 1.0, 2.0, 2.0], 2)]
 )
 LONG = Regression(
-    (3.0 * _FIRMNESS).astype(np.float32), _starting(np.arange(_COUNT)), memory=1500, limit=2.0
+    (3.0 * _FIRMNESS).astype(np.float32), _starting(np.arange(_COUNT)), memory=4000, limit=2.0
 )
 SHORT = Regression(np.full(len(_SHORT), 3.0, np.float32), _starting(_SHORT), memory=200, limit=3.0)
 
@@ -90,6 +90,7 @@ class UniversalTransform:
     fields: ClassVar[list[tuple[str, str, tuple[int, ...]]]] = [
         ("ring", "<f8", (_RING,)),  # the last values: that of step t at t modulo its length
         ("steps", "<f8", (LONGEST_SEASON,)),  # the mean step into each phase of the season
+        ("inner_steps", "<f8", (LONGEST_SEASON // 2,)),  # the same of the shorter one within it
         ("level", "<f8", ()),  # the mean
         ("still", "<f8", ()),  # the share of steps that were none
         ("smooth", "<f8", ()),  # a smoothed level, one step on
@@ -189,8 +190,15 @@ def _learn(records: Records, y: Floats) -> None:
     most = np.where(rms[:, 0] > 0.0, _FURTHEST * _LEVEL_UNIT * rms[:, 0], np.inf)
     away = np.maximum(np.minimum(y - records["level"], most), -most)
     records["level"] += away / np.minimum(seen + 1, _LEVEL_WINDOW)
-    season = np.maximum(records["season"][:, 0], 1)
-    steps, rows, phase = records["steps"], np.arange(len(records)), seen % season
+    season = np.maximum(records["season"], 1)
+    _take_step(records["steps"], season[:, 0], seen, step)
+    if (season[:, 1] > 1).any():
+        _take_step(records["inner_steps"], season[:, 1], seen, step)
+
+
+def _take_step(steps: Floats, season: Indices, seen: Indices, step: Floats) -> None:
+    """Take the last step into the mean of its phase, in place."""
+    rows, phase = np.arange(len(steps)), seen % season
     mean = steps[rows, phase]
     cycle = (seen - 1) // season + 1.0
     steps[rows, phase] = mean + np.maximum(1.0 / cycle, _STEP_GAIN) * (step - mean)
@@ -205,6 +213,14 @@ def _look_ahead(records: Records, y: Floats) -> None:
     first = season[:, 0]
     is_known = (first > 1) & (step > first)
     mean_step = records["steps"][rows, step % np.maximum(first, 1)] * is_known
+    other_step = np.zeros_like(mean_step)
+    if (season[:, 1] > 1).any():
+        second = season[:, 1]
+        inner = records["inner_steps"][rows, step % np.maximum(second, 1)]
+        inner *= (second > 1) & (step > second)
+        # Until the longer one is known, the shorter one stands in for it.
+        mean_step = np.where(is_known, mean_step, inner)
+        other_step = inner - mean_step
 
     back = _BACK + season @ _OF_SEASON
     values = ring[rows[:, None], (step[:, None] - back) % _RING]
@@ -216,6 +232,7 @@ def _look_ahead(records: Records, y: Floats) -> None:
     x[:, _LEVEL] = (y - records["level"]) / _LEVEL_UNIT
     x[:, _STEP] = mean_step
     x[:, _LAGGING] = -records["lag"]
+    x[:, _OTHER_STEP] = other_step
     np.subtract(values[:, _LAGS], y[:, None], out=x[:, _FIRST:])
     x[:, _FIRST:] *= is_there[:, _LAGS]
     unit = rms[:, 0]

@@ -354,7 +354,7 @@ def backtest(
     """Walk a model over the end of a file, beside persistence and the seasonal naive forecast."""
     from forecaster import artifact
     from stepcast.progress import step_progress
-    from training.backtest import backtest, default_test
+    from training.backtest import backtest, default_test, seasons_of, usual_season
     from training.data import read_panel
 
     with _loading_tensorflow() if engine is Engine.KERAS else nullcontext():
@@ -375,7 +375,8 @@ def backtest(
             loaded.forecaster,
             history,
             held_back,
-            season=season or loaded.manifest.season,
+            season=season or usual_season(loaded.manifest, panel),
+            seasons=seasons_of(history, season),
             progress=progress,
         )
     scores = walk.summary()

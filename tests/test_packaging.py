@@ -71,7 +71,5 @@ def test_the_readme_trains_in_docker_on_a_file_that_is_there() -> None:
     assert (REPOSITORY / folder[1] / file[1]).is_file()
 
 
-@pytest.mark.parametrize("path", ["Makefile", "docker-compose.yml"])
-def test_what_is_served_by_default_stays_the_worked_example(path: str) -> None:
-    """With a second model in `models`, the calls of the README once needed its name."""
-    assert "{STEPCAST_MODEL:-shampoo}" in (REPOSITORY / path).read_text()
+def test_what_the_containers_serve_by_default_is_the_universal_model() -> None:
+    assert "{STEPCAST_MODEL:-universal}" in (REPOSITORY / "docker-compose.yml").read_text()

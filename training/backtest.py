@@ -13,8 +13,12 @@ from numpy.typing import NDArray
 from pydantic import JsonValue
 
 from forecaster import scores
+from forecaster.calendar import Freq
 from forecaster.forecaster import Forecaster
 from forecaster.head import interval_levels
+from forecaster.journal import NO_SEASON, Season
+from forecaster.season import infer_season, make_season
+from forecaster.spec import LONGEST_SEASON, Manifest
 from training.data import Panel
 from training.errors import DataError
 
@@ -95,6 +99,7 @@ def backtest(
     test: Panel,
     *,
     season: int,
+    seasons: Sequence[Season] | None = None,
     progress: Progress | None = None,
 ) -> Walk:
     """Seed every series with its history, then walk over the test part.
@@ -103,7 +108,8 @@ def backtest(
         forecaster: Steps the series.
         history: What was known before the test.
         test: The same series in the same order, the same number of observations of each.
-        season: The season's length, 1 for none.
+        season: The season of the seasonal naive forecast and of MASE, 1 for none.
+        seasons: What the model is told of the season of each series; nothing by default.
         progress: Called with the steps done and the steps there are.
 
     Raises:
@@ -112,7 +118,7 @@ def backtest(
     check_walk(history, test, forecaster.context)
     known = [series.y for series in history.series]
     y = np.array([series.y for series in test.series])
-    records = forecaster.seed(known)
+    records = forecaster.seed(known, seasons=seasons)
     mean = np.empty(y.shape)
     levels = [bound for level in scores.LEVELS for bound in interval_levels(level)]
     bounds = np.empty((*y.shape, len(levels)))
@@ -137,6 +143,26 @@ def backtest(
         histories=tuple(known),
         season=season,
     )
+
+
+def seasons_of(history: Panel, season: int | None) -> list[Season]:
+    """Return what a model that takes note of seasons is told of each series.
+
+    Args:
+        history: The series.
+        season: Their season; by default their times tell it.
+    """
+    if season is not None:
+        told = make_season(season) if season <= LONGEST_SEASON else NO_SEASON
+        return [told] * len(history.series)
+    return [infer_season(series.ds, history.clock) for series in history.series]
+
+
+def usual_season(manifest: Manifest | None, panel: Panel) -> int:
+    """Return a model's season, or the usual one at the panel's frequency; 1 where there is none."""
+    if manifest is not None and manifest.season > 1:
+        return manifest.season
+    return Freq.parse(panel.freq).season if panel.freq else 1
 
 
 def check_walk(history: Panel, test: Panel, context: int, path: Path | None = None) -> None:

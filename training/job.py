@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from pydantic import JsonValue
 from sklearn.preprocessing import MinMaxScaler as SklearnMinMaxScaler
 
-from forecaster.calendar import Freq
 from forecaster.cursor import OnGap
 from forecaster.errors import ArtifactError
 from forecaster.model import build_forecaster
@@ -26,7 +25,7 @@ from forecaster.spec import (
     Scaler,
 )
 from forecaster.transform import PlainTransform
-from training.backtest import backtest, check_walk, default_test
+from training.backtest import backtest, check_walk, default_test, usual_season
 from training.data import Gap, Panel, read_panel
 from training.errors import DataError
 from training.export import check_parity, export, residual_offsets
@@ -131,7 +130,7 @@ def train(
         on_gap=job.on_gap,
     )
     history, test = panel.split(job.test or default_test(panel))
-    season = job.season or usual_season(panel)
+    season = job.season or usual_season(None, panel)
     plan = _plan(job, history, test)
     job = job.model_copy(update={"recipe": plan.recipe})
     runs = tuple(
@@ -162,11 +161,6 @@ def train(
         replace=replace,
     )
     return Trained(folder, runs, scores, panel.gaps)
-
-
-def usual_season(panel: Panel) -> int:
-    """Return the usual season length at the panel's frequency, 1 where it has none."""
-    return Freq.parse(panel.freq).season if panel.freq else 1
 
 
 @dataclass(frozen=True)

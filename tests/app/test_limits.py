@@ -22,6 +22,9 @@ from forecaster.errors import ForecastError, StoreFullError, StoreUnavailableErr
 from tests.app.raw import Raw, connected, eventually, request
 from tests.app.running import Process, Service, running, serving
 
+# The calls are about its series.
+SHAMPOO = {"STEPCAST_MODEL": "shampoo"}
+
 JSON = {"content-type": "application/json"}
 OBSERVATION = b'{"unique_id": "a", "y": 1}'
 FORECAST = b'{"unique_id": "shampoo"}'
@@ -167,7 +170,7 @@ def process() -> Iterator[Process]:
         "STEPCAST_BODY_TIMEOUT_SECONDS": "1",
         "STEPCAST_WRITE_TIMEOUT_SECONDS": "1",
     }
-    with serving(variables=patience) as process:
+    with serving(variables=SHAMPOO | patience) as process:
         yield process
         assert "Traceback" not in process.log
         assert process.stop() == 0
@@ -413,7 +416,7 @@ def test_answers_that_nobody_reads_take_no_memory_but_of_one() -> None:
     """Fourteen of them once took a gigabyte, and each gave back its place before it was read."""
     limits = {"STEPCAST_MAX_BYTES_IN_FLIGHT": "10000000", "STEPCAST_WRITE_TIMEOUT_SECONDS": "6"}
     with (
-        serving(variables=limits) as process,
+        serving(variables=SHAMPOO | limits) as process,
         ExitStack() as stack,
         httpx.Client(base_url=process.url, headers=JSON) as others,
     ):
@@ -451,7 +454,7 @@ def test_answers_that_nobody_reads_take_no_memory_but_of_one() -> None:
 def test_an_answer_keeps_its_place_until_it_is_read_or_given_up(end: str, seconds: str) -> None:
     limits = {"STEPCAST_MAX_CONCURRENCY": "1", "STEPCAST_WRITE_TIMEOUT_SECONDS": seconds}
     with (
-        serving(variables=limits) as process,
+        serving(variables=SHAMPOO | limits) as process,
         connected(process.url, receive_bytes=4096) as unread,
         httpx.Client(base_url=process.url) as others,
     ):
@@ -478,7 +481,7 @@ def test_a_long_history_is_sent_no_faster_than_it_is_read(tmp_path: Path) -> Non
     }
     past = json.dumps({"unique_id": "a", "y": [n % 7 for n in range(10_000)]}).encode()
     with (
-        serving(variables=limits) as process,
+        serving(variables=SHAMPOO | limits) as process,
         connected(process.url, receive_bytes=4096) as unread,
         httpx.Client(base_url=process.url) as others,
     ):
@@ -507,7 +510,7 @@ def test_a_caller_who_goes_away_gives_its_place_back(tmp_path: Path) -> None:
     """Its observation waits for the store, which another process has locked."""
     limits = {"STEPCAST_MAX_CONCURRENCY": "1", "STEPCAST_STORE": f"sqlite:///{tmp_path}/s.db"}
     with (
-        serving(variables=limits) as process,
+        serving(variables=SHAMPOO | limits) as process,
         closing(sqlite3.connect(tmp_path / "s.db", isolation_level=None)) as other,
         httpx.Client(base_url=process.url) as others,
     ):
@@ -528,7 +531,7 @@ def test_a_step_beyond_64_bits_keeps_nobody_waiting() -> None:
     """It once left every observation that came with it without an answer, and in its place."""
     poison = b'{"unique_id": "a", "y": 1, "expected_step": 99999999999999999999999}'
     with (
-        serving(variables={"STEPCAST_MAX_CONCURRENCY": "16"}) as process,
+        serving(variables=SHAMPOO | {"STEPCAST_MAX_CONCURRENCY": "16"}) as process,
         httpx.Client(base_url=process.url, headers=JSON, timeout=10) as client,
         ThreadPoolExecutor(16) as callers,
     ):
@@ -541,7 +544,7 @@ def test_a_step_beyond_64_bits_keeps_nobody_waiting() -> None:
 
 def test_more_calls_than_may_be_in_flight_are_told_to_come_again() -> None:
     with (
-        serving(variables={"STEPCAST_MAX_CONCURRENCY": "1"}) as process,
+        serving(variables=SHAMPOO | {"STEPCAST_MAX_CONCURRENCY": "1"}) as process,
         connected(process.url) as first,
         httpx.Client(base_url=process.url) as others,
     ):
@@ -567,7 +570,7 @@ def test_bodies_together_have_a_limit() -> None:
     limits = {"STEPCAST_MAX_BODY_BYTES": "300000", "STEPCAST_MAX_BYTES_IN_FLIGHT": "1"}
     body = FORECAST.ljust(200_000)
     with (
-        serving(variables=limits) as process,
+        serving(variables=SHAMPOO | limits) as process,
         connected(process.url) as first,
         httpx.Client(base_url=process.url) as others,
     ):
@@ -587,7 +590,10 @@ def test_bodies_together_have_a_limit() -> None:
 
 
 def test_more_connections_than_may_be_are_told_so() -> None:
-    with serving(variables={"STEPCAST_MAX_CONNECTIONS": "3"}) as process, ExitStack() as stack:
+    with (
+        serving(variables=SHAMPOO | {"STEPCAST_MAX_CONNECTIONS": "3"}) as process,
+        ExitStack() as stack,
+    ):
         kept = [stack.enter_context(connected(process.url)) for _ in range(3)]
         for connection in kept:
             connection.send(request("GET", "/health/live"))

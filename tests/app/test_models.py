@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.app.running import ROOT, Service, running
+from tests.forecaster.fakes import write_model
 
 
 def test_all_models_are_listed_with_the_default(service: Service) -> None:
@@ -32,10 +33,20 @@ def test_several_models_need_no_default(models: Path) -> None:
         assert problem["detail"] == ("no default model, so name one; loaded: counted, daily, plain")
 
 
-@pytest.mark.parametrize("model", ["shampoo", None])
-def test_a_call_that_names_no_model_is_answered_by_the_only_one(model: str | None) -> None:
+@pytest.mark.parametrize(
+    ("model", "default"), [("shampoo", "shampoo"), ("universal", "universal"), (None, "universal")]
+)
+def test_a_call_that_names_no_model_is_answered_by_the_default(
+    model: str | None, default: str
+) -> None:
     with running(ROOT / "models", model=model, start="empty") as service:
         answer = service.post("/forecast", y=[1.0, 2.0])
 
-        assert answer["model"] == "shampoo"
-        assert service.client.get("/models").json()["default"] == "shampoo"
+        assert answer["model"] == default
+        assert service.client.get("/models").json()["default"] == default
+
+
+def test_a_call_that_names_no_model_is_answered_by_the_only_one(tmp_path: Path) -> None:
+    write_model(tmp_path / "own")
+    with running(tmp_path) as service:
+        assert service.post("/forecast", y=[1.0, 2.0])["model"] == "own"

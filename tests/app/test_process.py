@@ -24,7 +24,9 @@ def resident_mb(process: Process) -> float:
 
 
 def test_the_bundled_model_forecasts_soon_after_the_command(process: Process) -> None:
-    answer = httpx.post(f"{process.url}/forecast", json={"unique_id": "shampoo", "h": 2})
+    answer = httpx.post(
+        f"{process.url}/forecast", json={"unique_id": "shampoo", "model": "shampoo", "h": 2}
+    )
 
     print(f"answered after {process.start_seconds:.2f} s")  # noqa: T201 (seen with `pytest -rP`)
     assert answer.status_code == 200

@@ -32,6 +32,7 @@ def test_every_setting_is_a_variable(monkeypatch: pytest.MonkeyPatch) -> None:
         "host": "0.0.0.0",
         "port": "8080",
         "on_gap": "fill",
+        "season": "24",
         "start": "empty",
         "max_horizon": "7",
         "max_history": "8",

@@ -179,7 +179,7 @@ def test_the_command_refuses_an_empty_folder_in_one_line(tmp_path: Path) -> None
 
 
 def test_the_command_refuses_an_unknown_default_in_one_line() -> None:
-    assert refusal("--model", "nope") == "error: no model 'nope'; loaded: shampoo"
+    assert refusal("--model", "nope") == "error: no model 'nope'; loaded: shampoo, universal"
 
 
 def test_the_command_refuses_a_bad_variable_in_one_line() -> None:

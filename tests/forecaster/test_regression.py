@@ -112,3 +112,14 @@ def test_regressors_that_are_the_same_leave_the_covariance_sound() -> None:
     assert np.array_equal(covariance, covariance.swapaxes(1, 2))
     assert np.linalg.eigvalsh(covariance.astype(float)).min() > 0.0
     np.testing.assert_allclose(weights.sum(axis=1), 1.0, atol=0.3)
+
+
+def test_what_says_nothing_keeps_the_others_from_nothing() -> None:
+    """The covariance of a regressor that is always 0 once grew until none was faded any more."""
+    rng = np.random.default_rng(6)
+    model = regression([2.0, 2.0, 2.0], memory=50.0)
+    x = rng.normal(size=(3000, 1, 3))
+    x[:, :, 2] = 0.0
+    y = x[:, :, 0] * np.where(np.arange(3000) < 2500, 1.0, -1.0)[:, None]
+
+    assert fitted(model, x, y)[0] == pytest.approx([-1.0, 0.0, 0.5], abs=0.01)

@@ -13,7 +13,7 @@ from tests.app.running import ROOT, Process, serving, stepcast
 from tests.forecaster.fakes import write_model
 from training.recipe import Recipe
 
-COMMANDS = ("train", "backtest", "serve", "walk", "inspect")
+COMMANDS = ("train", "pretrain", "backtest", "serve", "walk", "inspect")
 SHAMPOO = "examples/shampoo.csv"
 NOBODY = "http://127.0.0.1:1"
 
@@ -49,7 +49,7 @@ def listed(process: Process) -> list[dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def process() -> Iterator[Process]:
-    with serving() as process:
+    with serving(variables={"STEPCAST_MODEL": "shampoo"}) as process:
         yield process
 
 
@@ -117,7 +117,9 @@ def test_what_the_service_refuses_is_told_with_its_reason(process: Process) -> N
     ended = stepcast("walk", SHAMPOO, "--url", process.url, "--model", "nope")
 
     assert ended.returncode == 1
-    assert ended.stderr == ("error: POST /seed-state: 404 no model 'nope'; loaded: shampoo\n")
+    assert ended.stderr == (
+        "error: POST /seed-state: 404 no model 'nope'; loaded: shampoo, universal\n"
+    )
 
 
 # Settings
@@ -304,7 +306,7 @@ def test_a_walk_through_keras_scores_as_a_backtest_by_keras() -> None:
     flags = ("--engine", "keras")
     tested = printed("backtest", SHAMPOO, "--model", "shampoo", "--test", "12", *flags)
 
-    with serving(*flags) as process:
+    with serving(*flags, "--model", "shampoo") as process:
         walked = printed("walk", SHAMPOO, "--test", "12", "--url", process.url)
 
     assert numbers(walked) == pytest.approx(numbers(tested), abs=TOLERANCE)
@@ -313,7 +315,7 @@ def test_a_walk_through_keras_scores_as_a_backtest_by_keras() -> None:
 def test_a_walk_shows_its_key_to_a_service_that_asks_for_one() -> None:
     key = "walking-0123456789"
     walk = ("walk", SHAMPOO, "--test", "2", "--json", "--url")
-    with serving(variables={"STEPCAST_API_KEYS": key}) as process:
+    with serving(variables={"STEPCAST_API_KEYS": key, "STEPCAST_MODEL": "shampoo"}) as process:
         refused = stepcast(*walk, process.url)
         walked = stepcast(*walk, process.url, variables={"STEPCAST_API_KEY": key})
 
@@ -360,9 +362,79 @@ def test_a_walk_cleans_up_after_series_of_any_name(process: Process, tmp_path: P
 
 
 def test_a_walk_may_keep_its_series_at_their_end() -> None:
-    with serving() as process:
+    with serving(variables={"STEPCAST_MODEL": "shampoo"}) as process:
         printed("walk", SHAMPOO, "--test", "12", "--url", process.url, "--keep")
 
         (kept,) = listed(process)
         assert (kept["unique_id"], kept["step"]) == ("shampoo", 36)
         assert kept["ds"] == "1903-12-01T00:00:00Z"
+
+
+# The universal model
+
+TINY = """
+units = 3
+rounds = 2
+batch = 4
+window = 10
+[series]
+20 = 8
+"""
+
+
+@pytest.mark.slow
+def test_a_universal_model_is_made_and_serves(tmp_path: Path) -> None:
+    config, models = tmp_path / "tiny.toml", tmp_path / "models"
+    config.write_text(TINY)
+    where = ("--models", str(models), "--checkpoint", str(tmp_path / "run.npz"))
+
+    made = printed("pretrain", "--config", str(config), "--name", "tiny", *where)
+    again = stepcast("pretrain", "--config", str(config), "--name", "tiny", *where)
+
+    assert set(made) == {"loss", "val_loss"}
+    assert not (tmp_path / "run.npz").exists()
+    assert again.returncode == 1
+    assert "--force replaces it" in again.stderr
+    with serving("--models", str(models)) as process:
+        for y in (1.0, 2.0):
+            answer = httpx.post(f"{process.url}/observe", json={"unique_id": "a", "y": y})
+    assert answer.json()["next"]["mean"] == pytest.approx(2.0, abs=2.0)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("units = 0", "units: Input should be greater than or equal to 1, found 0"),
+        ("layers = 2", "layers: Extra inputs are not permitted"),
+        ("[series]\n2 = 8", "series.2"),
+        ("units =", "expected a TOML file"),
+    ],
+)
+def test_a_recipe_that_makes_no_sense_is_refused_in_one_line(
+    tmp_path: Path, text: str, reason: str
+) -> None:
+    config = tmp_path / "odd.toml"
+    config.write_text(text)
+
+    ended = stepcast("pretrain", "--config", str(config), "--models", str(tmp_path))
+
+    assert ended.returncode == 1
+    assert reason in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert ended.stderr.count("\n") == 1
+
+
+def test_the_universal_model_is_walked_over_a_file_that_it_never_saw() -> None:
+    scores = printed("backtest", SHAMPOO, "--model", "universal", "--test", "12")
+
+    assert scores["model"]["rmse"] < 0.8 * scores["persistence"]["rmse"]
+    assert scores["seasonal_naive"]["rmse"] != scores["persistence"]["rmse"]
+
+
+def test_a_season_that_is_named_goes_before_the_one_that_times_tell() -> None:
+    walk = ("backtest", SHAMPOO, "--model", "universal", "--test", "12")
+
+    without, with_one = printed(*walk, "--season", "1"), printed(*walk)
+
+    assert without["model"]["rmse"] != with_one["model"]["rmse"]
+    assert printed(*walk, "--season", "12") == with_one
