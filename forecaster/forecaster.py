@@ -31,11 +31,12 @@ LARGEST_VALUE = 1e300
 _PATHS = 256
 _ROWS_AT_ONCE = 4096
 
-# Quantiles are widened by this much of a logarithm for an actual outside the first of
-# `scores.LEVELS`, and narrowed for one inside so that both are in balance where it covers what it
-# says: Gibbs and Candes (2021), "Adaptive conformal inference under distribution shift". And no
-# further than by a factor of about 7.
+# Quantiles are widened by this much of a logarithm for each interval of `scores.LEVELS` that an
+# actual falls out of, and narrowed by so much at each step that both are in balance where the
+# intervals cover what they say: Gibbs and Candes (2021), "Adaptive conformal inference under
+# distribution shift". And no further than by a factor of about 7.
 _CALIBRATION = 0.02
+_EXPECTED_MISSES = sum(1.0 - level / 100.0 for level in scores.LEVELS)
 MOST_SPREAD = 2.0
 
 # Work done between two yields, in series-steps of a large batch, and what a step of any size costs.
@@ -422,9 +423,9 @@ def _within(values: Floats) -> Floats:
 
 def _calibrate(spread: Floats, y: Floats, bounds: Floats, scored: NDArray[np.bool_]) -> None:
     """Take one actual of each series into what its quantiles are widened by, in place."""
-    is_outside = (y < bounds[:, 0]) | (y > bounds[:, 1])
-    share_outside = 1.0 - scores.LEVELS[0] / 100.0
-    moved = spread + _CALIBRATION * (is_outside - share_outside) * scored
+    actual = y[:, None]
+    misses = ((actual < bounds[:, 0::2]) | (actual > bounds[:, 1::2])).sum(axis=1)
+    moved = spread + _CALIBRATION * (misses - _EXPECTED_MISSES) * scored
     np.maximum(np.minimum(moved, MOST_SPREAD), -MOST_SPREAD, out=spread)
 
 

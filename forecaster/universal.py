@@ -109,6 +109,10 @@ class UniversalTransform:
 
     def observe(self, records: Records, y: Floats) -> None:
         """Take the next value; see `Transform.observe`."""
+        with np.errstate(over="ignore"):  # an infinity is beyond any limit too
+            self._observe(records, y)
+
+    def _observe(self, records: Records, y: Floats) -> None:
         is_first = records["step"] == 0
         if not is_first.any():
             _learn(records, y)
@@ -125,6 +129,10 @@ class UniversalTransform:
 
     def inputs(self, records: Records) -> NDArray[np.float32]:
         """Return where series stand, in units of the scale; see `Transform.inputs`."""
+        with np.errstate(over="ignore"):
+            return self._inputs(records)
+
+    def _inputs(self, records: Records) -> NDArray[np.float32]:
         step, season = records["step"], records["season"]
         size, base, rms = records["size"], records["base"], records["rms"]
         regressors = records["regressors"]
@@ -155,7 +163,8 @@ class UniversalTransform:
 
     def scale(self, records: Records, y: Floats) -> Floats:
         """Return how far values are from the base, in units of the scale."""
-        return _over(y - records["base"][:, None], records["size"][:, None])
+        with np.errstate(over="ignore"):
+            return _over(y - records["base"][:, None], records["size"][:, None])
 
     def unscale(self, records: Records, z: Floats) -> Floats:
         """Return the inverse of `scale`."""
@@ -249,7 +258,8 @@ def _look_ahead(records: Records, y: Floats) -> None:
     records["smooth"] = y + mean_step - _SMOOTHING * records["lag"]
     misses = rms[:, 1:3]
     share = _over(misses, misses.max(axis=1)[:, None]) ** _TRUST
-    share = _over(share[:, ::-1], share.sum(axis=1)[:, None], zero=0.5)
+    both = share.sum(axis=1)[:, None]
+    share = np.where(both > 0.0, _over(share[:, ::-1], both), 0.5)
     records["base"] = y + (share * change).sum(axis=1)
     # A series that was forecast without error may still move by what its numbers are rounded to.
     misses = misses * np.sqrt(share)
@@ -263,13 +273,9 @@ def _last(records: Records) -> Floats:
     return last
 
 
-def _over(value: Floats, scale: Floats, zero: float = 0.0) -> Floats:
-    """Return a quotient; `zero` where the scale is nothing."""
-    # Where it overflows, an infinity is beyond any limit too.
-    with np.errstate(over="ignore"):
-        quotient: Floats = np.divide(
-            value, scale, out=np.full(value.shape, zero), where=scale > 0.0
-        )
+def _over(value: Floats, scale: Floats) -> Floats:
+    """Return a quotient; 0 where the scale is nothing, and it may overflow where it is tiny."""
+    quotient: Floats = value / np.where(scale > 0.0, scale, np.inf)
     return quotient
 
 

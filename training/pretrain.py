@@ -60,7 +60,8 @@ def pretrain(
         on_round: Called after each round.
 
     Returns:
-        The network and its losses: `val_loss` is that on a round which is the same for all seeds.
+        The network, with its correction of the base halved, and its losses before that: `val_loss`
+        is that on a round which is the same for all seeds.
 
     Raises:
         CheckpointError: If the checkpoint is not of this recipe.
@@ -86,6 +87,7 @@ def pretrain(
         if on_round is not None:
             on_round(number, losses)
     losses["val_loss"] = evaluate(network, validation)
+    _halve_correction(network)
     return network, losses
 
 
@@ -100,7 +102,7 @@ def publish(
     """Check a trained network against its batch-1 copies and write it as a model folder.
 
     Args:
-        network: As trained; its correction of the base is halved.
+        network: As `pretrain` returns it.
         recipe: How.
         losses: For the manifest.
         folder: Where; its last part is the model's name.
@@ -110,7 +112,6 @@ def publish(
         ArtifactError: If the folder exists and may not be replaced.
         ParityError: If the exported network is not the trained one.
     """
-    _halve_correction(network)
     spec = ModelSpec(
         network=network_spec(recipe),
         head=HeadSpec(kind="quantiles", calibrated=True),

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from forecaster.calendar import Clock
 from forecaster.errors import InvalidRequestError, SeriesNotWarmError
 from forecaster.forecaster import LARGEST_VALUE, Forecaster
-from forecaster.head import Head
+from forecaster.head import Head, normal_scores
 from forecaster.model import build_forecaster
 from forecaster.network import Weights
 from forecaster.spec import (
@@ -253,3 +253,32 @@ def test_a_value_too_large_for_sums_is_refused() -> None:
 
     with pytest.raises(InvalidRequestError, match=r"size 1e\+300 at most, found 2e\+300"):
         forecaster.observe(forecaster.new(2), np.array([1.0, -2e300]))
+
+
+@pytest.mark.parametrize("width", [0.3, 1.0, 3.0])
+def test_intervals_that_are_calibrated_come_to_cover_what_they_say(width: float) -> None:
+    normal = width * normal_scores((0.025, 0.1, 0.5, 0.9, 0.975))
+    head = HeadSpec(
+        kind="mean",
+        quantiles=(0.025, 0.1, 0.5, 0.9, 0.975),
+        offsets=tuple(normal.tolist()),
+        calibrated=True,
+    )
+    spec = NetworkSpec(features=1, units=(1,), outputs=1)
+    model = ModelSpec(
+        network=spec, head=head, transform=PlainTransformSpec(difference=0), scaler=SAME
+    )
+    forecaster = build_forecaster(model, zeros(spec))
+    records = forecaster.new(50)
+    rng = np.random.default_rng(1)
+    inside = []
+    for step in range(1100):
+        y = rng.normal(size=50)
+        if step > 600:
+            bounds = forecaster.forecast(records, levels=(0.025, 0.1, 0.9, 0.975)).quantiles[:, 0]
+            low_95, low_80, high_80, high_95 = bounds.T
+            inside.append([(low_80 <= y) & (y <= high_80), (low_95 <= y) & (y <= high_95)])
+        records = forecaster.observe(records, y)
+
+    assert np.mean(inside, axis=(0, 2)) == pytest.approx([0.8, 0.95], abs=0.01)
+    assert np.exp(records["spread"]).mean() == pytest.approx(1.0 / width, rel=0.05)
