@@ -1,5 +1,6 @@
 """Recipes and jobs: what they refuse, and that flags go before the file."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,10 @@ from forecaster.cursor import OnGap
 from forecaster.spec import Policy
 from training.errors import DataError
 from training.recipe import Recipe, SettledRecipe, read_job, settle
+from training.rounds import PretrainRecipe, read_recipe
 
 REPOSITORY = Path(__file__).parents[2]
+RECIPES = REPOSITORY / "examples" / "recipes"
 
 
 @pytest.mark.parametrize(
@@ -146,6 +149,14 @@ def test_a_job_file_says_what_becomes_of_gaps_as_the_flag_does(
     assert read_job(config, {}, {}).on_gap is expected
 
 
-@pytest.mark.parametrize("path", sorted((REPOSITORY / "examples" / "recipes").glob("*.toml")))
-def test_every_recipe_in_the_repository_is_valid(path: Path) -> None:
-    assert read_job(path, {}, {}).file.exists()
+def test_the_recipe_of_the_worked_example_is_valid() -> None:
+    assert read_job(RECIPES / "shampoo.toml", {}, {}).file.exists()
+
+
+def test_the_recipe_of_the_universal_model_is_what_its_manifest_says() -> None:
+    manifest = json.loads((REPOSITORY / "models" / "universal" / "manifest.json").read_text())
+
+    recipe = read_recipe(RECIPES / "universal.toml", {})
+
+    assert recipe.model_dump(mode="json") == manifest["recipe"]
+    assert recipe == PretrainRecipe()
