@@ -24,7 +24,7 @@ from app.store.cache import Cache
 from app.store.database import Database, Statement
 from app.store.memory import first_names
 from app.store.protocol import Change, Changed, Page, Unreadable, UnreadableError
-from forecaster.errors import SeriesNotFoundError, StoreDamagedError
+from forecaster.errors import ForecastError, SeriesNotFoundError, StoreDamagedError
 from forecaster.journal import ENTRY, FIRST_POSITION, Entries, merged, position
 
 logger = logging.getLogger(__name__)
@@ -246,8 +246,17 @@ class SqliteStore:
             while faults := await self._prepare(ids):
                 _tell(faults, unreadable)
                 ids = [one for one in ids if one not in faults]
-            result, done = self._stage(ids, change)
+            refusal: ForecastError | None = None
+            try:
+                result, done = self._stage(ids, change)
+            except ForecastError as error:
+                if not any(one in self._staged for one in ids):
+                    raise
+                # It may be refused for what no reader has seen yet.
+                refusal, done = error, self._database.submit([])
         await done
+        if refusal is not None:
+            raise refusal
         return result
 
     async def delete(self, ids: Sequence[str]) -> int:

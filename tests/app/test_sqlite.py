@@ -919,6 +919,36 @@ async def started(*calls: Any) -> list[asyncio.Task[Any]]:
     return tasks
 
 
+async def test_nobody_is_refused_for_what_is_not_durable_yet(models: Path, tmp_path: Path) -> None:
+    """A reset once said that there is no such series while readers still saw it."""
+    async with gated(models, tmp_path / "s.db") as (service, database):
+        await observe(service, "a", [1.0, 2.0])
+        database.gate.clear()
+        deleting, resetting = await started(service.delete("a"), service.reset("a"))
+
+        assert not resetting.done()
+        assert (await service.status("a")).step == 2
+        database.gate.set()
+        await deleting
+        with pytest.raises(SeriesNotFoundError):
+            await resetting
+
+
+async def test_a_refusal_does_not_outlive_what_it_was_for(models: Path, tmp_path: Path) -> None:
+    async with gated(models, tmp_path / "s.db") as (service, database):
+        await observe(service, "a", [1.0, 2.0])
+        database.fault = "disk I/O error"
+        database.gate.clear()
+        calls = await started(service.delete("a"), service.reset("a"))
+        database.gate.set()
+        for call in calls:
+            with pytest.raises(StoreUnavailableError):
+                await call
+        database.fault = None
+
+        assert (await service.status("a")).step == 2
+
+
 async def test_nobody_sees_what_is_not_durable_yet(models: Path, tmp_path: Path) -> None:
     async with gated(models, tmp_path / "s.db") as (service, database):
         await observe(service, "a", [1.0, 2.0])
