@@ -13,10 +13,9 @@ from app.store.recovery import recover
 from app.store.sqlite import SqliteStore
 from forecaster import artifact
 from forecaster.errors import ArtifactError, ForecastError, ModelNotFoundError, StoreOpenError
-from forecaster.journal import NO_SEASON, Season
+from forecaster.journal import Season
 from forecaster.model import Model
-from forecaster.season import make_season, parse_season
-from forecaster.spec import LONGEST_SEASON
+from forecaster.season import parse_season, season_of_length
 
 # The model of calls that name none, where there are several and no setting names one.
 UNIVERSAL = "universal"
@@ -132,8 +131,7 @@ def _season(model: Model, settings: Settings) -> Season:
     """Return the season of series about which nothing else is known."""
     if settings.season is not None:
         return parse_season(settings.season)
-    usual = model.manifest.season
-    return make_season(usual) if usual <= LONGEST_SEASON else NO_SEASON
+    return season_of_length(model.manifest.season)
 
 
 def _open(model: Model, database: Database | None, settings: Settings) -> SeriesStore:

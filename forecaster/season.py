@@ -33,6 +33,11 @@ def make_season(first: int, second: int = 0) -> Season:
     return (first, second) if first > 1 else NO_SEASON
 
 
+def season_of_length(length: int) -> Season:
+    """Return the season of data whose usual one has this length: none, where it is too long."""
+    return make_season(length) if length <= LONGEST_SEASON else NO_SEASON
+
+
 def parse_season(text: str) -> Season:
     """Return what `24` or `168,24` says.
 

@@ -51,7 +51,6 @@ _SHORT = np.array([_ONE, _LEVEL, _STEP, _LAGGING, _OTHER_STEP, 0, 1, _FIRST, _FI
 
 # How far back from the value to come: the last values, then lags without their season.
 _BACK = np.array([*range(1, _CHANGES + 2), *_SEASON_LAGS, *_SEASON_LAGS])
-_LAST = slice(0, _CHANGES + 1)
 _LAGS = slice(_CHANGES + 1, None)
 # To which of the two seasons a column of `_BACK` belongs.
 _OF_SEASON = np.zeros((2, len(_BACK)), np.int64)

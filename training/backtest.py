@@ -16,9 +16,9 @@ from forecaster import scores
 from forecaster.calendar import Freq
 from forecaster.forecaster import Forecaster
 from forecaster.head import interval_levels
-from forecaster.journal import NO_SEASON, Season
-from forecaster.season import infer_season, make_season
-from forecaster.spec import LONGEST_SEASON, Manifest
+from forecaster.journal import Season
+from forecaster.season import infer_season, season_of_length
+from forecaster.spec import Manifest
 from training.data import Panel
 from training.errors import DataError
 
@@ -153,8 +153,7 @@ def seasons_of(history: Panel, season: int | None) -> list[Season]:
         season: Their season; by default their times tell it.
     """
     if season is not None:
-        told = make_season(season) if season <= LONGEST_SEASON else NO_SEASON
-        return [told] * len(history.series)
+        return [season_of_length(season)] * len(history.series)
     return [infer_season(series.ds, history.clock) for series in history.series]
 
 

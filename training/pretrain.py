@@ -86,7 +86,8 @@ def pretrain(
         save(network, recipe, number, checkpoint)
         if on_round is not None:
             on_round(number, losses)
-    losses["val_loss"] = evaluate(network, validation)
+    if not losses:  # there was nothing left to do
+        losses["val_loss"] = evaluate(network, validation)
     _halve_correction(network)
     return network, losses
 
