@@ -171,6 +171,17 @@ def encode_series(states: dict[str, np.void], dtype: np.dtype[np.void]) -> bytes
     )
 
 
+def check_free(folder: Path, *, replace: bool) -> None:
+    """Refuse a folder that is there already, before the work on what is to be written begins.
+
+    Raises:
+        ArtifactError: If it exists and may not be replaced.
+    """
+    if folder.exists() and not replace:
+        found = "one; --force replaces it"
+        raise ArtifactError(folder, expected="no model of that name yet", found=found)
+
+
 def save(
     folder: Path, manifest: Manifest, contents: dict[str, bytes], *, replace: bool = False
 ) -> Manifest:

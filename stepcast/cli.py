@@ -15,7 +15,7 @@ from rich.table import Table
 
 from forecaster import scores as measures
 from forecaster.cursor import OnGap
-from forecaster.errors import ArtifactError, ForecastError
+from forecaster.errors import ForecastError
 from forecaster.model import Engine
 from forecaster.spec import QUANTILES, Manifest, Policy
 from training.recipe import Loss, Optimizer, Scale, read_job
@@ -300,14 +300,13 @@ def pretrain(
 
     Run it again to go on after an interruption.
     """
+    from forecaster.artifact import check_free
     from training.rounds import read_recipe
 
     changes = {"units": units, "rounds": rounds, "learning_rate": learning_rate, "seed": seed}
     recipe = read_recipe(config, _given(changes))
     folder = models / name
-    if folder.exists() and not force:
-        found = "one; --force replaces it"
-        raise ArtifactError(folder, expected="no model of that name yet", found=found)
+    check_free(folder, replace=force)
     with _loading_tensorflow():
         from training.pretrain import pretrain, publish
     from stepcast.progress import TrainingProgress

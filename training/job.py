@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from pydantic import JsonValue
 from sklearn.preprocessing import MinMaxScaler as SklearnMinMaxScaler
 
+from forecaster.artifact import check_free
 from forecaster.cursor import OnGap
-from forecaster.errors import ArtifactError
 from forecaster.model import build_forecaster
 from forecaster.spec import (
     HeadSpec,
@@ -116,9 +116,7 @@ def train(
         ParityError: If the exported network is not the trained one.
     """
     folder = models / job.name
-    if folder.exists() and not replace:
-        found = "one; --force replaces it"
-        raise ArtifactError(folder, expected="no model of that name yet", found=found)
+    check_free(folder, replace=replace)
     tell = on_stage or (lambda stage: None)
     tell(f"Reading {job.file}")
     panel = read_panel(
