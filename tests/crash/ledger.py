@@ -19,9 +19,13 @@ from forecaster.journal import ENTRY, Entries, Mark, is_after
 
 T = TypeVar("T")
 
-# A replay may differ by so much: it steps many series at once.
+# What callers observe lies between these.
+LEAST, MOST = -4.0, 6.0
+
+# A replay may differ by a millionth, of a number or of the range of values: it steps many series at
+# once, which rounds otherwise, and a step that was left out feeds the difference back.
 RELATIVE = 1e-6
-ABSOLUTE = 1e-6
+ABSOLUTE = 1e-6 * (MOST - LEAST)
 
 
 @dataclass(frozen=True)
@@ -305,7 +309,7 @@ class Caller:
         return self._random.choice(sorted(ledger)) if ledger else None
 
     def _value(self) -> float:
-        return self._random.uniform(-4.0, 6.0)
+        return self._random.uniform(LEAST, MOST)
 
     def _next(self, known: Known) -> list[Event]:
         """Return the next observation, and before it the steps that it leaves out."""
@@ -396,7 +400,8 @@ def settle(
         reason = unlike(found[name].record, record) or (
             None
             if np.allclose(told["stood"], history["stood"], RELATIVE, ABSOLUTE, equal_nan=True)
-            else "the forecasts that stood are others"
+            else "the forecasts that stood are others, by as much as "
+            f"{np.nanmax(np.abs(told['stood'] - history['stood']), initial=0.0)}"
         )
         if reason:
             reasons[caller][number] = f"{name}: not what a replay gives: {reason}"
