@@ -8,6 +8,7 @@ each set, and whose figures are quoted; `None` where a peer was not measured.
 """
 
 import argparse
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,8 +20,10 @@ from forecaster import artifact, scores
 from forecaster.forecaster import Forecaster
 from forecaster.head import interval_levels
 from forecaster.journal import NO_SEASON, Season
+from forecaster.universal import BASE
 
 Floats = NDArray[np.float64]
+Indices = NDArray[np.int64]
 
 ROOT = Path(__file__).parents[1]
 DATA = ROOT.parent / "shared" / "data"
@@ -91,32 +94,50 @@ def walk(forecaster: Forecaster, y: Floats, season: Season, test: int) -> tuple[
     for t in range(y.shape[1]):
         if t >= y.shape[1] - test:
             forecasts.append(records["forecast"].copy())
-            bases.append(records["base"].copy())
+            bases.append(records["ahead"][:, BASE].copy())
         forecaster.observe_in_place(records, y[:, t])
     return np.stack(forecasts, axis=1), np.stack(bases, axis=1)
 
 
-def score(forecaster: Forecaster, levels: tuple[float, ...], data: DataSet, folder: Path) -> Result:
-    """Walk one data set."""
+def panels(data: DataSet, folder: Path) -> Iterator[tuple[Indices, Floats, NDArray[np.bool_]]]:
+    """Read a data set and yield its series of each length: their rows, values, what is scored.
+
+    Shapes `(K,)`, `(K, T)` and `(K, test)`.
+    """
     frame = pd.read_csv(folder / data.file)
     groups = [group for _, group in frame.groupby("unique_id", sort=False)]
-    rmse, base, naive, mase = (np.empty(len(groups)) for _ in range(4))
-    inside: list[Floats] = []
-    for length in sorted({len(group) for group in groups}):
-        rows = [row for row, group in enumerate(groups) if len(group) == length]
+    lengths = np.array([len(group) for group in groups])
+    for length in np.unique(lengths):
+        rows = np.flatnonzero(lengths == length)
         y = np.stack([groups[row]["y"].to_numpy(float) for row in rows])
+        known = np.ones((len(rows), data.test), bool)
+        if "y_missing" in frame:
+            missing = np.stack([groups[row]["y_missing"].to_numpy() for row in rows])
+            known = missing[:, -data.test :] == 0
+        yield rows, y, known
+
+
+def score(forecaster: Forecaster, levels: tuple[float, ...], data: DataSet, folder: Path) -> Result:
+    """Walk one data set."""
+    found: list[tuple[int, float, float, float, float]] = []
+    inside: list[Floats] = []
+    for rows, y, known in panels(data, folder):
         forecasts, bases = walk(forecaster, y, data.season, data.test)
         for at, row in enumerate(rows):
-            known = np.ones(data.test, bool)
-            if "y_missing" in frame:
-                known = groups[row]["y_missing"].to_numpy()[-data.test :] == 0
-            actual, told = y[at, -data.test :][known], forecasts[at][known]
-            rmse[row] = scores.rmse(actual, told[:, 0])
-            base[row] = scores.rmse(actual, bases[at][known])
-            naive[row] = scores.rmse(actual, y[at, -data.test - 1 : -1][known])
+            which = known[at]
+            actual, told = y[at, -data.test :][which], forecasts[at][which]
             history = y[at, : -data.test]
-            mase[row] = scores.mase(actual, told[:, 0], history=history, season=data.scale)
+            found.append(
+                (
+                    row,
+                    scores.rmse(actual, told[:, 0]),
+                    scores.rmse(actual, bases[at][which]),
+                    scores.rmse(actual, y[at, -data.test - 1 : -1][which]),
+                    scores.mase(actual, told[:, 0], history=history, season=data.scale),
+                )
+            )
             inside.append(_inside(actual, told[:, 1:], levels))
+    _, rmse, base, naive, mase = np.array(sorted(found)).T
     covered = np.concatenate(inside).mean(axis=0)
     return Result(
         rmse=float(rmse.mean()),
@@ -199,10 +220,14 @@ def main() -> None:
     found = table(results)
     print(found)
     if not chosen.print:
-        page = PAGE.read_text(encoding="utf-8")
-        before, rest = page.split(BEGIN)
-        _, after = rest.split(END)
-        PAGE.write_text(f"{before}{BEGIN}\n{found}\n{END}{after}", encoding="utf-8")
+        write(found, BEGIN, END)
+
+
+def write(found: str, begin: str, end: str) -> None:
+    """Put a table into the page, between two marks."""
+    before, rest = PAGE.read_text(encoding="utf-8").split(begin)
+    _, after = rest.split(end)
+    PAGE.write_text(f"{before}{begin}\n{found}\n{end}{after}", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from forecaster.errors import InvalidRequestError, SeriesNotWarmError
 from forecaster.head import Head, interval_levels, normal_scores
 from forecaster.journal import ENTRY, NO_SEASON, Entries, Mark, Season, of_history
 from forecaster.network import Network
-from forecaster.record import record_dtype
+from forecaster.record import copied, raw, record_dtype
 from forecaster.spec import Policy
 from forecaster.transform import Transform
 
@@ -26,6 +26,8 @@ Records = NDArray[np.void]
 
 # No value may be larger: sums of a few still fit a float64.
 LARGEST_VALUE = 1e300
+
+_OBSERVED = np.uint8(Mark.OBSERVED)  # sooner read than the enumeration
 
 # Sampled paths of a forecast of several steps, and how many series-paths are rolled at once.
 _PATHS = 256
@@ -36,7 +38,8 @@ _ROWS_AT_ONCE = 4096
 # intervals cover what they say: Gibbs and Candes (2021), "Adaptive conformal inference under
 # distribution shift". And no further than by a factor of about 7.
 _CALIBRATION = 0.02
-_EXPECTED_MISSES = sum(1.0 - level / 100.0 for level in scores.LEVELS)
+_EXPECTED_INSIDE = sum(level / 100.0 for level in scores.LEVELS)
+_MOVES = _CALIBRATION * (_EXPECTED_INSIDE - np.arange(len(scores.LEVELS) + 1))
 MOST_SPREAD = 2.0
 
 # Work done between two yields, in series-steps of a large batch, and what a step of any size costs.
@@ -131,7 +134,7 @@ class Forecaster:
             SeriesNotWarmError: If a value is missing before there is a forecast to stand in for it.
             InvalidRequestError: If a value is larger than `LARGEST_VALUE`.
         """
-        new = records.copy()
+        new = copied(records)
         self.observe_in_place(new, y, ds, clock)
         return new
 
@@ -149,23 +152,27 @@ class Forecaster:
         check_values(y)
         missing = np.isnan(y)
         warm = records["step"] >= self.context
-        if (missing & ~warm).any():
-            raise self._not_warm(records[missing & ~warm][0])
         standing = records["forecast"]
-        value = np.where(missing, standing[:, 0], y)
-        scored = warm & ~missing
-        records["error"] = np.where(scored, y - standing[:, 0], np.nan)
+        mean = standing[:, 0]
+        value, scored = y, warm
+        if np.count_nonzero(missing):
+            if np.count_nonzero(missing & ~warm):
+                raise self._not_warm(records[missing & ~warm][0])
+            value, scored = np.where(missing, mean, y), warm & ~missing
+        records["error"] = np.where(scored, y - mean, np.nan)
         bounds = self._head.at(standing[:, 1:], self._bounds)
+        actual = value[:, None]
+        inside = (bounds[:, 0::2] <= actual) & (actual <= bounds[:, 1::2])
         if self._head.spec.calibrated:
-            _calibrate(records["spread"], value, bounds, scored)
-        scores.observe(records, value, bounds.reshape(len(y), len(scores.LEVELS), 2), scored)
+            _calibrate(records["spread"], inside, scored)
+        scores.observe(records, value, inside, scored)
         stood = records["stood"]
-        stood[:, 0], stood[:, 1:] = standing[:, 0], bounds
-        if not warm.all():
+        stood[:, 0], stood[:, 1:] = mean, bounds
+        if np.count_nonzero(warm) < len(warm):
             stood[~warm] = np.nan
         records["y"] = value
         records["missing"] = missing
-        records["mark"] = Mark.OBSERVED
+        records["mark"] = _OBSERVED
         if ds is not None:
             records["ds"] = ds
             records["clock"] = clock
@@ -283,7 +290,7 @@ class Forecaster:
         order = np.argsort(-lengths, kind="stable")  # longest first: those still going are a prefix
         by_series = np.argsort(entries["series"], kind="stable")
         first = (np.cumsum(lengths) - lengths)[order]
-        replayed = records[order]
+        replayed = raw(records)[order].view(self.dtype)
         done = 0
         for t in range(int(lengths.max(initial=0))):
             going = int(np.searchsorted(-lengths[order], -t))
@@ -294,7 +301,7 @@ class Forecaster:
                 done = 0
                 yield
         in_order = np.empty_like(replayed)
-        in_order[order] = replayed
+        raw(in_order)[order] = raw(replayed)
         return in_order
 
     def _replay(self, records: Records, entries: Entries, at: NDArray[np.int64]) -> None:
@@ -305,9 +312,9 @@ class Forecaster:
             records[is_reset] = self.reset(records[is_reset])
             rest = ~is_reset
             if rest.any():
-                stepped = records[rest]
+                stepped = raw(records)[rest].view(self.dtype)
                 self._replay(stepped, entries, at[rest])
-                records[rest] = stepped
+                raw(records)[rest] = raw(stepped)
             return
         is_first = records["step"] == 0
         if is_first.any():
@@ -330,7 +337,7 @@ class Forecaster:
         What the transform keeps stays, so the next forecast is made at once, by one step of the
         network from the zero state.
         """
-        new = records.copy()
+        new = copied(records)
         new["h"] = 0.0
         new["c"] = 0.0
         ready = new["step"] >= self.context
@@ -344,14 +351,16 @@ class Forecaster:
     def _advance(self, records: Records, value: Floats) -> None:
         """Take values into K records, in place: transform, network, the next forecast."""
         self.transform.observe(records, value)
-        records["step"] += 1
-        ready = records["step"] >= self.context
-        if ready.all():
+        step = records["step"]
+        step += 1
+        ready = step >= self.context
+        number = np.count_nonzero(ready)
+        if number == len(ready):
             self._step(records)
-        elif ready.any():
-            rows = records[ready]
+        elif number:
+            rows = raw(records)[ready].view(self.dtype)
             self._step(rows)
-            records[ready] = rows
+            raw(records)[ready] = raw(rows)
 
     def _step(self, records: Records) -> None:
         inputs = self.transform.inputs(records)
@@ -381,7 +390,8 @@ class Forecaster:
         Row 0 of each series walks on its own mean, the other rows are the sampled paths.
         """
         count = len(records)
-        rolled = np.repeat(records, paths + 1)
+        rolled = np.repeat(raw(records), paths + 1).view(self.dtype)
+        rolled["missing"] = False
         draws = normal_scores((np.arange(paths) + 0.5) / paths) if paths else np.empty(0)
         mean = np.empty((count, h - 1))
         quantiles = np.empty((count, h - 1, len(levels)))
@@ -421,11 +431,15 @@ def _within(values: Floats) -> Floats:
     return np.maximum(np.minimum(values, LARGEST_VALUE), -LARGEST_VALUE)
 
 
-def _calibrate(spread: Floats, y: Floats, bounds: Floats, scored: NDArray[np.bool_]) -> None:
-    """Take one actual of each series into what its quantiles are widened by, in place."""
-    actual = y[:, None]
-    misses = ((actual < bounds[:, 0::2]) | (actual > bounds[:, 1::2])).sum(axis=1)
-    moved = spread + _CALIBRATION * (misses - _EXPECTED_MISSES) * scored
+def _calibrate(spread: Floats, inside: NDArray[np.bool_], scored: NDArray[np.bool_]) -> None:
+    """Take one actual of each series into what its quantiles are widened by, in place.
+
+    Args:
+        spread: Shape `(K,)`.
+        inside: Which of the intervals the actual fell into, shape `(K, levels)`.
+        scored: Which rows count.
+    """
+    moved = spread + _MOVES[inside.sum(axis=1)] * scored
     np.maximum(np.minimum(moved, MOST_SPREAD), -MOST_SPREAD, out=spread)
 
 
@@ -435,7 +449,7 @@ def check_values(y: Floats) -> None:
     Raises:
         InvalidRequestError: If there is one.
     """
-    if (np.abs(y) > LARGEST_VALUE).any():
+    if np.count_nonzero(np.abs(y) > LARGEST_VALUE):
         largest = np.nanmax(np.abs(y))
         raise InvalidRequestError(
             f"y: expected numbers of size {LARGEST_VALUE:g} at most, found {largest:g}"

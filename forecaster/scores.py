@@ -72,30 +72,28 @@ def pinball(y: Floats, quantiles: Floats, levels: Floats) -> float:
     return float(np.mean(np.maximum(levels * error, (levels - 1.0) * error)))
 
 
-def observe(records: Records, y: Floats, intervals: Floats, scored: NDArray[np.bool_]) -> None:
+def observe(
+    records: Records, y: Floats, inside: NDArray[np.bool_], scored: NDArray[np.bool_]
+) -> None:
     """Take actuals into the running scores of K records, in place.
 
     Args:
         records: The records, which still hold the observation before.
         y: The actuals, shape `(K,)`.
-        intervals: The bounds that stood for each of `LEVELS`, shape `(K, levels, 2)`.
+        inside: Which of the intervals that stood they fell into, shape `(K, levels)`.
         scored: Which rows count.
     """
-    if not scored.all():
-        if scored.any():
-            rows = records[scored]
-            observe(rows, y[scored], intervals[scored], scored[scored])
-            records[scored] = rows
-        return
-    records["scored"] += 1
-    share = 1.0 / records["scored"]
-    error, change = np.abs(records["error"]), np.abs(y - records["y"])
-    records["mae"] += (error - records["mae"]) * share
-    records["naive_mae"] += (change - records["naive_mae"]) * share
+    count, covered = records["scored"], records["covered"]
+    mae, naive_mae, rmse = records["mae"], records["naive_mae"], records["rmse"]
+    count += scored
+    share = scored / np.maximum(count, 1)  # nothing, where it does not count
+    error = np.where(scored, np.abs(records["error"]), 0.0)
+    change = np.abs(y - records["y"])
+    mae += (error - mae) * share
+    naive_mae += (change - naive_mae) * share
     # hypot, not a sum of squares: errors of 1e300 have a root mean square, and no square.
-    records["rmse"] = np.hypot(records["rmse"] * np.sqrt(1.0 - share), error * np.sqrt(share))
-    actual = y[:, None]
-    records["covered"] += (intervals[:, :, 0] <= actual) & (actual <= intervals[:, :, 1])
+    np.hypot(rmse * np.sqrt(1.0 - share), error * np.sqrt(share), out=rmse)
+    covered += inside & scored[:, None]
 
 
 @dataclass(frozen=True)

@@ -93,7 +93,7 @@ def samples(
     """
     lengths = np.array([len(history) for history in histories], np.int64)
     order = np.argsort(-lengths, kind="stable")  # longest first: those still going are a prefix
-    fields = [("step", "<i8"), ("season", "<i2", (2,)), *transform.fields]
+    fields = [("step", "<i8"), ("season", "<i2", (2,)), ("missing", "?"), *transform.fields]
     records = np.zeros(len(histories), np.dtype(fields))
     if seasons is not None:
         records["season"] = seasons[order]
@@ -106,7 +106,8 @@ def samples(
         going = int(np.count_nonzero(lengths > t + 1))  # those with a value to come
         now, rows = records[:going], order[:going]
         y = np.array([histories[row][t] for row in rows])
-        y = last[:going] = np.where(np.isnan(y), last[:going], y)
+        now["missing"] = np.isnan(y)
+        y = last[:going] = np.where(now["missing"], last[:going], y)
         transform.observe(now, y)
         now["step"] += 1
         if t >= skipped:

@@ -3,6 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from forecaster.record import raw
+
 Records = NDArray[np.void]
 Numbers = NDArray[np.int64]
 
@@ -50,12 +52,13 @@ class Cache:
         rows = self._rows[numbers]
         self._clock += 1
         self._used[rows] = self._clock
-        records: Records = self._records[rows]
+        records: Records = raw(self._records)[rows].view(self._records.dtype)
         return records
 
     def peek(self, numbers: Numbers) -> Records:
         """Return what `get` does, and leave them as cold as they are."""
-        records: Records = self._records[self._rows[numbers]]
+        rows = self._rows[numbers]
+        records: Records = raw(self._records)[rows].view(self._records.dtype)
         return records
 
     def put(self, numbers: Numbers, records: Records) -> None:
@@ -71,7 +74,7 @@ class Cache:
             self._owners[rows] = numbers
         self._clock += 1
         self._used[rows] = self._clock
-        self._records[rows] = records
+        raw(self._records)[rows] = raw(records)
 
     def drop(self, numbers: Numbers) -> None:
         """Let go of records; a number that is not held does no harm."""
@@ -101,7 +104,7 @@ class Cache:
         if self._end + fresh > len(self._records):
             size = max(2 * len(self._records), self._end + fresh)
             records = np.zeros(size, self._records.dtype)  # not touched, so not yet in memory
-            records[: self._end] = self._records[: self._end]
+            raw(records)[: self._end] = raw(self._records)[: self._end]
             self._records = records
             self._owners = _extended(self._owners, size)
             self._used = _extended(self._used, size)

@@ -15,6 +15,7 @@ from sortedcontainers import SortedDict
 from app.store.protocol import Change, Page, Unreadable
 from forecaster.errors import InvalidRequestError
 from forecaster.journal import Entries
+from forecaster.record import copied, raw
 
 Records = NDArray[np.void]
 T = TypeVar("T")
@@ -63,7 +64,7 @@ class MemoryStore:
             if not begun.all():
                 kept = np.flatnonzero(begun)
                 slots, records = [slots[row] for row in kept], records[kept]
-        self._records[index(slots)] = records
+        raw(self._records)[index(slots)] = raw(records)
         return changed.result
 
     async def delete(self, ids: Sequence[str]) -> int:
@@ -111,9 +112,9 @@ class MemoryStore:
 
     def _copy(self, slots: list[int]) -> Records:
         at = index(slots)
-        records: Records = self._records[at]  # a view, if it is a slice
-        if isinstance(at, slice):
-            return records.copy()
+        records: Records = raw(self._records)[at].view(self._records.dtype)
+        if isinstance(at, slice):  # no copy yet
+            return copied(records)
         if _NOWHERE in slots:
             records[np.array(slots) == _NOWHERE] = np.zeros((), self._records.dtype)
         return records
@@ -141,7 +142,7 @@ def index(slots: list[int]) -> slice | list[int]:
 def grown(array: Records) -> Records:
     """Return an array of twice the length that begins like this one."""
     larger = np.zeros(2 * len(array), array.dtype)  # not touched, so not yet in memory
-    larger[: len(array)] = array
+    raw(larger)[: len(array)] = raw(array)
     return larger
 
 

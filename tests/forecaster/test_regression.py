@@ -1,10 +1,12 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from forecaster.regression import Regression
+from forecaster.regression import Bank, Regression
 
 Array = NDArray[np.float64]
 
@@ -14,7 +16,13 @@ NEVER = 1e9  # a memory that forgets nothing
 
 def regression(precision: list[float], *, memory: float = NEVER, limit: float = 1e9) -> Regression:
     start = np.arange(len(precision), dtype=np.float32) / 4.0
-    return Regression(np.array(precision, np.float32), start, memory=memory, limit=limit)
+    return Regression(
+        np.arange(len(precision)),
+        np.array(precision, np.float32),
+        start,
+        memory=memory,
+        limit=limit,
+    )
 
 
 def begun(model: Regression, count: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -28,8 +36,9 @@ def begun(model: Regression, count: int) -> tuple[NDArray[np.float32], NDArray[n
 def fitted(model: Regression, x: Array, y: Array) -> NDArray[np.float32]:
     """Return the weights `(K, n)` after observations `x (T, K, n)` and `y (T, K)`."""
     weights, covariance = begun(model, x.shape[1])
+    bank = Bank([model])
     for row, target in zip(x.astype(np.float32), y.astype(np.float32), strict=True):
-        model.update(weights, covariance, row, target)
+        bank.update(weights, [covariance], row, target)
     return weights
 
 
@@ -77,6 +86,25 @@ def test_series_have_regressions_of_their_own() -> None:
         np.testing.assert_allclose(together[row], alone[0], rtol=1e-5, atol=1e-6)
 
 
+def test_regressions_side_by_side_are_each_as_alone() -> None:
+    rng = np.random.default_rng(5)
+    x, y = rng.normal(size=(60, 5, 4)), rng.normal(size=(60, 5))
+    one = regression([2.0, 3.0, 1.0, 5.0], memory=50.0, limit=1.0)
+    other = replace(regression([1.0, 4.0], memory=8.0, limit=0.5), columns=np.array([3, 1]))
+    bank = Bank([one, other])
+    weights = np.tile(bank.start, (5, 1))
+    covariances = [begun(one, 5)[1], begun(other, 5)[1]]
+
+    for row, target in zip(x.astype(np.float32), y.astype(np.float32), strict=True):
+        bank.update(weights, covariances, row, target)
+
+    first = fitted(one, x, y)
+    second = fitted(replace(other, columns=np.arange(2)), x[:, :, [3, 1]], y)
+    np.testing.assert_allclose(weights, np.hstack([first, second]), rtol=1e-4, atol=1e-5)
+    says = np.stack([(first * x[-1]).sum(axis=1), (second * x[-1][:, [3, 1]]).sum(axis=1)], axis=1)
+    np.testing.assert_allclose(bank.forecast(weights, x[-1]), says, rtol=1e-4, atol=1e-5)
+
+
 def test_an_outlier_counts_for_no_more_than_the_limit() -> None:
     rng = np.random.default_rng(3)
     model = regression([2.0, 3.0, 1.0], limit=2.0)
@@ -94,8 +122,10 @@ def test_a_series_that_stands_still_leaves_the_covariance_bounded(memory: float)
     weights, covariance = begun(model, 1)
     x, target = np.array([[0.0, 0.3, 0.0]], np.float32), np.zeros(1, np.float32)
 
+    bank = Bank([model])
+
     for _ in range(20_000):
-        model.update(weights, covariance, x, target)
+        bank.update(weights, [covariance], x, target)
 
     assert np.trace(covariance[0]) < 11 * np.trace(model.covariance)
 
@@ -104,10 +134,12 @@ def test_regressors_that_are_the_same_leave_the_covariance_sound() -> None:
     rng = np.random.default_rng(4)
     model = regression([2.0] * 4, memory=300.0, limit=2.0)
     weights, covariance = begun(model, 8)
+    bank = Bank([model])
 
     for _ in range(20_000):
         x = rng.normal(size=(8, 1)).repeat(4, axis=1).astype(np.float32)
-        model.update(weights, covariance, x, x[:, 0] + rng.normal(size=8).astype(np.float32))
+        target = x[:, 0] + rng.normal(size=8).astype(np.float32)
+        bank.update(weights, [covariance], x, target)
 
     assert np.array_equal(covariance, covariance.swapaxes(1, 2))
     assert np.linalg.eigvalsh(covariance.astype(float)).min() > 0.0

@@ -6,15 +6,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from forecaster.record import record_dtype
 from forecaster.spec import LONGEST_SEASON
-from forecaster.universal import FEATURES, UniversalTransform
+from forecaster.universal import BASE, FEATURES, UniversalTransform
 from training.prior import generate
 
 Floats = NDArray[np.float64]
 Records = NDArray[np.void]
 
 TRANSFORM = UniversalTransform()
-DTYPE = np.dtype([("step", "<i8"), ("season", "<i2", (2,)), *TRANSFORM.fields])
+DTYPE = record_dtype(state_size=0, width=1, transform=TRANSFORM.fields)
 SEASONS = ((0, 0), (4, 0), (12, 0), (24, 0), (168, 24))
 
 seeds = st.integers(0, 2**32 - 1)
@@ -40,7 +41,7 @@ def bases(y: Floats, season: tuple[int, int] = (0, 0)) -> Floats:
     found = np.full(y.shape, np.nan)
     for t, row in enumerate(y):
         if t >= TRANSFORM.context:
-            found[t] = records["base"]
+            found[t] = records["ahead"][:, BASE]
         observe(records, row[None])
     return found
 
@@ -137,7 +138,10 @@ def test_a_multiple_of_a_series_is_the_same_series(
         TRANSFORM.inputs(times), TRANSFORM.inputs(plain), rtol=1e-3, atol=1e-3
     )
     np.testing.assert_allclose(
-        times["base"], factor * plain["base"], rtol=2e-3, atol=1e-4 * factor * np.abs(y).max()
+        times["ahead"][:, BASE],
+        factor * plain["ahead"][:, BASE],
+        rtol=2e-3,
+        atol=1e-4 * factor * np.abs(y).max(),
     )
 
 
@@ -148,7 +152,7 @@ def test_by_a_power_of_two_it_is_the_same_to_the_last_bit() -> None:
     observe(times, 1024.0 * y)
 
     assert np.array_equal(TRANSFORM.inputs(times), TRANSFORM.inputs(plain))
-    assert np.array_equal(times["base"], 1024.0 * plain["base"])
+    assert np.array_equal(times["ahead"][:, BASE], 1024.0 * plain["ahead"][:, BASE])
 
 
 @given(seeds, st.integers(2, 60), st.floats(-1e6, 1e6))
@@ -189,7 +193,7 @@ def test_an_odd_series_has_numbers_of_its_own_size_for_forecasts(
     for t, value in enumerate(y):
         observe(records, np.array([[value]]))
         assert np.isfinite(TRANSFORM.inputs(records)).all()
-        assert abs(records["base"][0]) <= min(40.0 * largest[t], 1e308), t
+        assert abs(records["ahead"][:, BASE][0]) <= min(40.0 * largest[t], 1e308), t
         assert 0.0 <= records["size"][0] <= min(40.0 * largest[t], 1e308), t
 
 
@@ -197,7 +201,7 @@ def test_a_series_that_never_moves_is_forecast_to_stay() -> None:
     records = new(1)
     observe(records, np.full((100, 1), 7.0))
 
-    assert records["base"][0] == 7.0
+    assert records["ahead"][:, BASE][0] == 7.0
     assert TRANSFORM.unscale(records, np.array([[-3.0, 3.0]])) == pytest.approx(7.0, abs=1e-6)
 
 
@@ -226,4 +230,34 @@ def test_seasons_of_any_length_fit(season: int) -> None:
     observe(records, y)
 
     assert TRANSFORM.inputs(records).shape == (2, FEATURES)
-    assert np.isfinite(records["base"]).all()
+    assert np.isfinite(records["ahead"][:, BASE]).all()
+
+
+# Missing values
+
+
+def test_a_missing_value_teaches_nothing() -> None:
+    y = generate(np.random.default_rng(11), 4, 60).y.T
+    records = new(4, (12, 0))
+    observe(records, y)
+    before = records.copy()
+    records["missing"] = [True, False, True, False]
+
+    observe(records, y[-1:] + 1.0)
+
+    for name in ("rms", "level", "steps", "weights", "long_covariance", "short_covariance"):
+        same = (records[name] == before[name]).reshape(4, -1).all(axis=1)
+        assert same.tolist() == [True, False, True, False], name
+    assert np.array_equal(records["recent"][:, 0], y[-1] + 1.0)
+
+
+def test_the_scale_stays_while_values_are_missing() -> None:
+    records = new(32)
+    observe(records, np.random.default_rng(12).normal(size=(200, 32)))
+    before = records["size"].copy()
+    records["missing"] = True
+
+    for _ in range(50):
+        observe(records, records["ahead"][None, :, BASE])
+
+    np.testing.assert_allclose(records["size"], before, rtol=1e-6)

@@ -1,0 +1,82 @@
+"""The bundled universal model, over long walks."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from forecaster import artifact, scores
+from forecaster.model import Engine
+
+Floats = NDArray[np.float64]
+
+UNIVERSAL = Path(__file__).parents[2] / "models" / "universal"
+PARITY = 1e-5
+NOISE = 2.0
+
+
+def daily(length: int, count: int = 1) -> Floats:
+    """Return hourly series `(length, count)`: a day, a level that wanders back, and white noise."""
+    rng = np.random.default_rng(1)
+    level = np.zeros(count)
+    values = np.empty((length, count))
+    for t in range(length):
+        level = 0.9 * level + rng.normal(size=count)
+        values[t] = (
+            100.0 + 10.0 * np.sin(2 * np.pi * t / 24) + level + NOISE * rng.normal(size=count)
+        )
+    return values
+
+
+def best_rmse() -> float:
+    """Return the error of the best one-step forecast of `daily`: a Kalman filter's, in the end."""
+    variance = 1.0
+    for _ in range(1000):
+        gain = variance / (variance + NOISE**2)
+        variance = 0.81 * (1.0 - gain) * variance + 1.0
+    return float(np.sqrt(variance + NOISE**2))
+
+
+def test_numpy_and_keras_agree_for_ten_thousand_steps() -> None:
+    pytest.importorskip("keras")
+    ours = artifact.load(UNIVERSAL).forecaster
+    keras = artifact.load(UNIVERSAL, Engine.KERAS).forecaster
+    one, other = ours.new(1), keras.new(1)
+    one["season"] = other["season"] = (24, 0)
+    furthest = 0.0
+
+    for y in daily(10_000):
+        ours.observe_in_place(one, y)
+        keras.observe_in_place(other, y)
+        apart = np.abs(one["forecast"] - other["forecast"]).max() / max(one["size"][0], 1.0)
+        furthest = max(furthest, apart)
+
+    assert 0.0 < furthest < PARITY
+    np.testing.assert_allclose(one["h"], other["h"], atol=PARITY)
+
+
+def test_nothing_drifts_over_a_hundred_thousand_steps() -> None:
+    forecaster = artifact.load(UNIVERSAL).forecaster
+    y = daily(100_000, 2)
+    records = forecaster.new(2)
+    records["season"] = (24, 0)
+    means, bounds = np.empty_like(y), np.empty((*y.shape, 4))
+    largest = np.zeros(len(y))
+
+    for t, row in enumerate(y):
+        means[t] = records["forecast"][:, 0]
+        forecaster.observe_in_place(records, row)
+        bounds[t] = records["stood"][:, 1:]
+        largest[t] = np.abs(records["c"]).max()
+
+    early, late = slice(2_000, 12_000), slice(-10_000, None)
+    errors = [scores.rmse(y[part], means[part]) for part in (early, late)]
+    assert errors[1] < 1.01 * errors[0]
+    assert errors[1] < 1.03 * best_rmse()
+    for level, low in zip(scores.LEVELS, (0, 2), strict=True):
+        covers = scores.coverage(y[late], bounds[late, :, low], bounds[late, :, low + 1])
+        assert covers == pytest.approx(level / 100.0, abs=0.01)
+    assert largest[late].max() < 1.2 * largest[early].max()
+    for name in ("long_covariance", "short_covariance"):
+        assert np.linalg.eigvalsh(records[name].astype(float)).min() > 0.0
