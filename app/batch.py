@@ -24,7 +24,7 @@ from forecaster.errors import (
     StoreUnavailableError,
 )
 from forecaster.forecaster import Forecaster
-from forecaster.journal import ENTRY
+from forecaster.journal import ENTRY, Season
 
 Records = NDArray[np.void]
 Columns = dict[str, list[Any]]
@@ -166,9 +166,12 @@ async def forecast(
     return columns | {"detail": np.repeat(detail, h).tolist()}
 
 
-async def seed(service: ForecastService, rows: Rows, ask: Ask) -> Columns:
+async def seed(
+    service: ForecastService, rows: Rows, ask: Ask, season: Season | None = None
+) -> Columns:
     """Begin every series anew with its rows; the answer has a row a series.
 
+    The season is that of all of them; without it, the times of each tell it.
     A series with a row that cannot be taken is left as it was.
     """
     places: dict[str, list[int]] = defaultdict(list)
@@ -190,7 +193,7 @@ async def seed(service: ForecastService, rows: Rows, ask: Ask) -> Columns:
             answer.refuse(number, NOT_VALID, "ds: expected times of one kind")
             continue
         try:
-            history = History(rows.y[at], rows.ds[at], Clock(int(clocks[0])))
+            history = History(rows.y[at], rows.ds[at], Clock(int(clocks[0])), season=season)
             histories[number] = service.checked(history)
         except ForecastError as error:
             answer.refuse(number, slug(error), str(error))

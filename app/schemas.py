@@ -129,7 +129,29 @@ class ObserveRequest(Body):
         return float("nan") if self.y is None else self.y, ds, clock
 
 
-class HistoryBody(Body):
+class SeasonBody(Body):
+    """A body that may say what season its histories have."""
+
+    season: Annotated[
+        StrictInt | tuple[StrictInt, StrictInt] | None,
+        Field(
+            description="The season's length, or that of one and of a shorter one within it, as "
+            "[168, 24]; 0 for none. By default `ds` tells it."
+        ),
+    ] = None
+
+    def told_season(self) -> Season | None:
+        """Return the season; None where it is not said.
+
+        Raises:
+            InvalidRequestError: If there is none such.
+        """
+        if self.season is None:
+            return None
+        return make_season(*([self.season] if isinstance(self.season, int) else self.season))
+
+
+class HistoryBody(SeasonBody):
     """A body that may bring a history."""
 
     y: Annotated[
@@ -144,13 +166,6 @@ class HistoryBody(Body):
     ds: Annotated[
         list[Ds] | None, Field(fail_fast=True, description="Their times, one for each value.")
     ] = None
-    season: Annotated[
-        StrictInt | tuple[StrictInt, StrictInt] | None,
-        Field(
-            description="The season's length, or that of one and of a shorter one within it, as "
-            "[168, 24]; 0 for none. By default `ds` tells it."
-        ),
-    ] = None
 
     def history(self, max_history: int) -> History:
         """Return the history that the body brings.
@@ -162,7 +177,7 @@ class HistoryBody(Body):
         if len(y) > max_history:
             raise InvalidRequestError(f"y: expected at most {max_history} values, found {len(y)}")
         values = np.array([np.nan if value is None else value for value in y])
-        season = self._season()
+        season = self.told_season()
         if self.ds is None:
             return History(values, np.zeros(len(y), np.int64), season=season)
         if len(self.ds) != len(y):
@@ -175,11 +190,6 @@ class HistoryBody(Body):
             raise InvalidRequestError("ds: expected whole numbers or dates and times, found both")
         ds = np.array([time for time, _ in times], np.int64)
         return History(values, ds, clock, season=season)
-
-    def _season(self) -> Season | None:
-        if self.season is None:
-            return None
-        return make_season(*([self.season] if isinstance(self.season, int) else self.season))
 
 
 class AskBody(Body):
@@ -385,6 +395,12 @@ class RowsBody(BatchBody):
         """Return about how many values the answer has; see `Body`."""
         self.check_rows(settings.max_rows)
         return _values(len(self.unique_id), self.ask(), settings.max_rows)
+
+
+class SeedBatchRequest(SeasonBody, RowsBody):
+    """Histories of many series, whose season is the same if it is said."""
+
+    model_config = _example(unique_id=["attic", "attic"], ds=[1, 2], y=[19.5, 19.7], season=24)
 
 
 class ForecastBatchRequest(BatchBody, AskBody):

@@ -37,14 +37,16 @@ def run(folder: Path, *, quick: bool) -> Lines:
         for name, how in KERAS.items():
             server = running.enter_context(processes.comparison("keras_service", how))
             targets[name] = (server, "observe")
-        _warm_up(ours)
+        warm_up(ours)
         lines: Lines = []
         for callers in CALLERS:
-            lines += _rows(targets, callers, seconds=1 if quick else 2, rounds=2 if quick else 5)
+            lines += compare(
+                "http", targets, callers, seconds=1 if quick else 2, rounds=2 if quick else 5
+            )
         return lines
 
 
-def _warm_up(ours: Server) -> None:
+def warm_up(ours: Server) -> None:
     """Bring every series that will be asked for to its first forecast."""
     for number in range(max(CALLERS)):
         for y in (100.0, 101.0, 100.5):
@@ -53,9 +55,15 @@ def _warm_up(ours: Server) -> None:
                 raise RuntimeError(f"/observe answered {status}: {answer}")
 
 
-def _rows(
-    targets: dict[str, tuple[Server, Kind]], callers: int, *, seconds: int, rounds: int
+def compare(
+    group: str,
+    targets: dict[str, tuple[Server, Kind]],
+    callers: int,
+    *,
+    seconds: int,
+    rounds: int,
 ) -> Lines:
+    """Return requests per second of each target, and of ours against the others' that run."""
     loads: dict[str, list[Load]] = {name: [] for name in targets}
     # A slow service takes seconds to work off its queue once.
     seconds = max(seconds, callers // 16)
@@ -75,12 +83,12 @@ def _rows(
         against = {}
         if name.startswith("stepcast"):
             against = {DO_NOTHING: samples[f"{DO_NOTHING} /{kind}"]}
-            against |= {one: samples[one] for one in KERAS}
+            against |= {one: samples[one] for one in KERAS if one in samples}
         facts = {
             "p50_ms": middle([load.p50_ms for load in loads[name]]),
             "p99_ms": middle([load.p99_ms for load in loads[name]]),
             "cpu_us": middle([load.cpu_us for load in loads[name]]),
         }
         text = f"{name}, {callers} caller{'s' if callers > 1 else ''}"
-        lines.append(row("http", text, "requests/s", samples[name], against=against, facts=facts))
+        lines.append(row(group, text, "requests/s", samples[name], against=against, facts=facts))
     return lines

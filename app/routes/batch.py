@@ -9,7 +9,7 @@ from app.batch import Columns
 from app.routes import examples
 from app.routes.dependencies import ServicesDep, SettingsDep
 from app.routes.examples import responses
-from app.schemas import ForecastBatchRequest, RowsBody
+from app.schemas import ForecastBatchRequest, RowsBody, SeedBatchRequest
 
 router = APIRouter(tags=["batch"])
 
@@ -70,7 +70,9 @@ async def forecast_batch(
 @router.post(
     "/seed-state/batch", responses=responses(_SEEDED, examples.UNKNOWN_MODEL, examples.UNAVAILABLE)
 )
-async def seed_state_batch(body: RowsBody, services: ServicesDep, settings: SettingsDep) -> Columns:
+async def seed_state_batch(
+    body: SeedBatchRequest, services: ServicesDep, settings: SettingsDep
+) -> Columns:
     """Begin many series anew, each with its rows in order.
 
     The answer has one row a series, in the order in which the body first names them. A series with
@@ -78,4 +80,5 @@ async def seed_state_batch(body: RowsBody, services: ServicesDep, settings: Sett
     """
     body.answer_values(settings)
     service = services.get(body.model)
-    return await batch.seed(service, body.rows(settings.max_rows), body.ask())
+    rows = body.rows(settings.max_rows)
+    return await batch.seed(service, rows, body.ask(), body.told_season())

@@ -56,6 +56,21 @@ def test_times_of_a_history_tell_its_season() -> None:
     assert inline["forecasts"][0]["mean"] == pytest.approx(seeded["next"]["mean"])
 
 
+def test_many_histories_may_have_a_season() -> None:
+    y = daily(60)
+    with running(MODELS) as service:
+        columns = {"unique_id": ["a", "b"] * 60, "y": np.repeat(y, 2).tolist()}
+        service.post("/seed-state/batch", **columns, season=24)
+        service.post("/seed-state", unique_id="alone", y=y, season=24)
+        told = service.post("/forecast/batch", unique_id=["a", "b", "alone"])
+        seasons = [season_of(service, name) for name in ("a", "b")]
+        problem = service.refused("/seed-state/batch", 422, **columns, season=169)
+
+    assert seasons == [[24, 0], [24, 0]]
+    assert told["mean"] == pytest.approx([told["mean"][2]] * 3)
+    assert "season" in problem["detail"]
+
+
 def test_a_setting_gives_the_season_of_new_series() -> None:
     with running(MODELS, season="168,24") as service:
         service.post("/observe", unique_id="new", y=1.0)
