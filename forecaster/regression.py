@@ -46,6 +46,8 @@ class Regression:
 class Bank:
     """Regressions of the same target, stepped together: their weights lie side by side.
 
+    A series begins with `start`, shape `(N,)`, and with `covariances`, shape `(n, n)` each.
+
     Args:
         regressions: R of them, with N weights in all.
     """
@@ -62,6 +64,7 @@ class Bank:
         self._kept = np.array([1.0 - 1.0 / one.memory for one in regressions], np.float32)
         self._most = np.array([_MOST_GROWN * np.trace(one.covariance) for one in regressions])
         self.start = np.concatenate([one.start for one in regressions])
+        self.covariances = [one.covariance for one in regressions]
 
     def forecast(self, weights: Array, x: Array) -> Array:
         """Return what each regression says, shape `(K, R)`.

@@ -188,7 +188,7 @@ def _begin(records: Records, y: Floats) -> None:
     records["level"] = records["smooth"] = y
     records["recent"] = records["ahead"] = y[:, None]
     records["weights"] = BANK.start
-    records["long_covariance"], records["short_covariance"] = LONG.covariance, SHORT.covariance
+    records["long_covariance"], records["short_covariance"] = BANK.covariances
 
 
 def _learn(records: Records, y: Floats) -> None:
