@@ -29,10 +29,17 @@ from typing import Annotated, Any, NoReturn, TypeVar
 import numpy as np
 import safetensors.numpy
 from numpy.typing import NDArray
-from pydantic import BaseModel, Field, FiniteFloat, TypeAdapter, ValidationError
+from pydantic import (
+    BaseModel,
+    Field,
+    FiniteFloat,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
 from safetensors import SafetensorError
 
-from forecaster.calendar import FIRST_TIME, LAST_TIME, Clock, Freq
+from forecaster.calendar import FIRST_TIME, LAST_TIME, Clock, Freq, Times
 from forecaster.errors import ArtifactError
 from forecaster.forecaster import LARGEST_VALUE, MOST_SPREAD, Forecaster
 from forecaster.journal import NO_SEASON, Mark, Season
@@ -90,6 +97,8 @@ _LARGEST_INTEGER = 2**62
 _LARGEST: dict[str, float] = {"season": LONGEST_SEASON, "spread": MOST_SPREAD}
 _LARGEST_FLOAT = np.float64(4 * LARGEST_VALUE)  # sums of a few such stay numbers
 
+GoldenTime = Annotated[int, Field(ge=FIRST_TIME, le=LAST_TIME)]
+
 T = TypeVar("T")
 
 
@@ -100,6 +109,7 @@ class Golden(Spec):
         y: Values, observed one by one from nothing.
         forecasts: The mean and quantiles that stood after each, from the first that there was.
         season: The season of the series.
+        ds: Their times, in microseconds since 1970 in UTC, for a model that keeps time.
     """
 
     # The first fault is enough: to list a million takes seconds, and a gigabyte.
@@ -109,18 +119,40 @@ class Golden(Spec):
         Field(fail_fast=True),
     ]
     season: tuple[SeasonLength, SeasonLength] = NO_SEASON
+    ds: Annotated[tuple[GoldenTime, ...], Field(fail_fast=True)] = ()
+
+    @model_validator(mode="after")
+    def _check_times(self) -> "Golden":
+        if self.ds and len(self.ds) != len(self.y):
+            raise ValueError(f"ds: expected {len(self.y)} times, one for each y")
+        return self
+
+    def observations(self) -> Iterator[tuple[Floats, Times | None, Clock]]:
+        """Yield value, time and what that counts, one observation after the other."""
+        for step, y in enumerate(self.y):
+            if self.ds:
+                yield np.array([y]), np.array([self.ds[step]], np.int64), Clock.TIME
+            else:
+                yield np.array([y]), None, Clock.NONE
 
 
-def trace(forecaster: Forecaster, y: Floats, season: Season = NO_SEASON) -> Golden:
+def trace(
+    forecaster: Forecaster,
+    y: Floats,
+    season: Season = NO_SEASON,
+    ds: Times | None = None,
+) -> Golden:
     """Return the golden trace of these values."""
+    times = () if ds is None else tuple(ds.tolist())
+    golden = Golden(y=tuple(y.tolist()), forecasts=(), season=season, ds=times)
     records = forecaster.new(1)
     records["season"] = season
     forecasts = []
-    for value in y:
-        records = forecaster.observe(records, np.array([value]))
+    for observation in golden.observations():
+        records = forecaster.observe(records, *observation)
         if records["step"][0] >= forecaster.context:
             forecasts.append(tuple(records["forecast"][0].tolist()))
-    return Golden(y=tuple(y.tolist()), forecasts=tuple(forecasts), season=season)
+    return golden.model_copy(update={"forecasts": tuple(forecasts)})
 
 
 def distance(forecaster: Forecaster, golden: Golden) -> float:
@@ -138,8 +170,8 @@ def _distance(forecaster: Forecaster, golden: Golden) -> float:
     records["season"] = golden.season
     worst = 0.0
     expected = iter(golden.forecasts)
-    for value in golden.y:
-        records = forecaster.observe(records, np.array([value]))
+    for observation in golden.observations():
+        records = forecaster.observe(records, *observation)
         if records["step"][0] < forecaster.context:
             continue
         row = np.array([next(expected, ())])
@@ -247,7 +279,8 @@ def load(folder: Path, engine: Engine = Engine.NUMPY) -> Model:
             expected=f"{fingerprint} (from the sizes, scaler and weights)",
             found=manifest.fingerprint,
         )
-    forecaster = build_forecaster(spec, weights, engine)
+    freq = Freq.parse(manifest.freq) if manifest.freq else None
+    forecaster = build_forecaster(spec, weights, engine, freq)
     features = forecaster.transform.features
     if features != manifest.network.features:
         raise ArtifactError(
@@ -281,7 +314,6 @@ def load(folder: Path, engine: Engine = Engine.NUMPY) -> Model:
             expected=f"forecasts within {PARITY} of the trace",
             found=f"{apart:.2g} in network units" if golden.forecasts else "an empty trace",
         )
-    freq = Freq.parse(manifest.freq) if manifest.freq else None
     states = _series(folder / SERIES, contents[SERIES], forecaster.dtype, freq)
     return Model(manifest=manifest, forecaster=forecaster, states=states)
 

@@ -17,8 +17,8 @@ from forecaster.errors import InvalidRequestError
 
 Times = NDArray[np.int64]
 
-_DAY = 86400 * 10**6
-_EVEN = {"s": 10**6, "min": 60 * 10**6, "h": 3600 * 10**6, "D": _DAY, "W": 7 * _DAY}
+DAY = 86400 * 10**6
+_EVEN = {"s": 10**6, "min": 60 * 10**6, "h": 3600 * 10**6, "D": DAY, "W": 7 * DAY}
 _MONTHS = {"M": 1, "Q": 3, "Y": 12}
 _SEASONS = {"s": 3600, "min": 1440, "h": 24, "D": 7, "B": 5, "W": 52, "M": 12, "Q": 4, "Y": 1}
 _WEEKDAYS = ("MON", "TUE", "WED", "THU", "FRI", "SAT", "SUN")
@@ -33,7 +33,7 @@ _PATTERN = re.compile(
 )
 # No step leads further than so many microseconds, 73,000 years: sums of times fit 64 bits.
 _FURTHEST = 2**61
-_LONGEST = _EVEN | {"B": 3 * _DAY, "M": 31 * _DAY, "Q": 92 * _DAY, "Y": 366 * _DAY}
+_LONGEST = _EVEN | {"B": 3 * DAY, "M": 31 * DAY, "Q": 92 * DAY, "Y": 366 * DAY}
 # 1970-01-01 was a Thursday.
 _EPOCH_WEEKDAY = 3
 
@@ -110,9 +110,9 @@ class Freq:
         count = max(min(count, most), -most)
         if self._is_even:
             return ds + count * _EVEN[self.unit]
-        days, time_of_day = np.divmod(ds, _DAY)
+        days, time_of_day = np.divmod(ds, DAY)
         units = self._units(days) + count * _MONTHS.get(self._kind, 1)
-        return self._days(units) * _DAY + time_of_day
+        return self._days(units) * DAY + time_of_day
 
     def is_on_grid(self, ds: Times) -> NDArray[np.bool_]:
         """Say which times an observation can have: not the 15th where months start on the 1st."""
@@ -124,7 +124,7 @@ class Freq:
         if self._is_even:
             units = (end - start) // _EVEN.get(self.unit, 1)
         else:
-            first, last = self._units(np.array([start // _DAY, end // _DAY])).tolist()
+            first, last = self._units(np.array([start // DAY, end // DAY])).tolist()
             units = (last - first) // _MONTHS.get(self._kind, 1)
         steps = units // self.count
         reached = self.advance(np.array([start], np.int64), steps)[0]

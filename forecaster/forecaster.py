@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from forecaster import scores
-from forecaster.calendar import Clock, Times
+from forecaster.calendar import Clock, Freq, Times
 from forecaster.errors import InvalidRequestError, SeriesNotWarmError
 from forecaster.head import Head, interval_levels, normal_scores
 from forecaster.journal import ENTRY, NO_SEASON, Entries, Mark, Season, of_history
@@ -85,6 +85,7 @@ class Forecaster:
         head: Reads the network's outputs.
         state_size: Numbers in `h`, and in `c`.
         policy: Whether state is carried from step to step.
+        freq: The distance between observations, for a transform that keeps time.
     """
 
     def __init__(
@@ -95,8 +96,10 @@ class Forecaster:
         head: Head,
         state_size: int,
         policy: Policy = Policy.CARRY,
+        freq: Freq | None = None,
     ) -> None:
         self.transform = transform
+        self._freq = freq
         self._network = network
         self._head = head
         self._policy = policy
@@ -397,6 +400,8 @@ class Forecaster:
         quantiles = np.empty((count, h - 1, len(levels)))
         values = self._draw(rolled, count, rng.permutation(draws))
         for t in range(h - 1):
+            if self._freq is not None and self.transform.keeps_time:
+                rolled["ds"] = self._freq.advance(rolled["ds"])
             self._advance(rolled, values.ravel())
             values = self._draw(rolled, count, rng.permutation(draws))
             mean[:, t] = values[:, 0]

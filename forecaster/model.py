@@ -6,6 +6,7 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
+from forecaster.calendar import Freq
 from forecaster.errors import EngineUnavailableError
 from forecaster.forecaster import Forecaster
 from forecaster.head import Head
@@ -45,7 +46,10 @@ class Model:
 
 
 def build_forecaster(
-    spec: ModelSpec, weights: Weights, engine: Engine = Engine.NUMPY
+    spec: ModelSpec,
+    weights: Weights,
+    engine: Engine = Engine.NUMPY,
+    freq: Freq | None = None,
 ) -> Forecaster:
     """Return the forecaster of a model.
 
@@ -53,6 +57,8 @@ def build_forecaster(
         spec: All that fixes how it steps.
         weights: Every array that `spec.network.shapes()` names.
         engine: What does the steps; the answers agree within 1e-5.
+        freq: The distance between observations, if there is one: a model that keeps time forecasts
+            several steps by it.
 
     Raises:
         EngineUnavailableError: If the engine needs a package that is not installed.
@@ -63,12 +69,13 @@ def build_forecaster(
         head=Head(spec.head),
         state_size=spec.network.state_size,
         policy=spec.policy,
+        freq=freq,
     )
 
 
 def _transform(spec: ModelSpec) -> Transform:
     if isinstance(spec.transform, UniversalTransformSpec):
-        return UniversalTransform()
+        return UniversalTransform(spec.transform.calendar)
     return PlainTransform(spec.transform, spec.scaler)
 
 

@@ -2,14 +2,12 @@
 
 import numpy as np
 
-from forecaster.calendar import Clock, Times
+from forecaster.calendar import DAY, Clock, Times
 from forecaster.errors import InvalidRequestError
 from forecaster.journal import NO_SEASON, Season
 from forecaster.spec import LONGEST_SEASON
 
-# In microseconds, as times are.
-_DAY = 86_400 * 10**6
-_HOUR = _DAY // 24
+_HOUR = DAY // 24
 # With so many weeks of hours, the week is a season too.
 _WEEKS = 3
 # Days from which a week without weekends can be told from one with them.
@@ -64,11 +62,11 @@ def infer_season(ds: Times, clock: Clock) -> Season:
     if clock is not Clock.TIME or len(ds) < 2:
         return NO_SEASON
     distance = int(np.median(np.diff(ds)))
-    days = distance / _DAY
+    days = distance / DAY
     if distance == _HOUR:
         return (168, 24) if len(ds) >= _WEEKS * 168 else (24, 0)
     if days == 1:
-        weekdays = np.unique(ds // _DAY % 7)
+        weekdays = np.unique(ds // DAY % 7)
         return (5, 0) if len(ds) >= _FEWEST_DAYS and len(weekdays) == 5 else (7, 0)
     if days == 7:
         return (52, 0)
@@ -76,5 +74,5 @@ def infer_season(ds: Times, clock: Clock) -> Season:
         return (12, 0)
     if _QUARTERS[0] <= days <= _QUARTERS[1]:
         return (4, 0)
-    steps, rest = divmod(_DAY, max(distance, 1))
+    steps, rest = divmod(DAY, max(distance, 1))
     return (steps, 0) if not rest and 1 < steps <= LONGEST_SEASON else NO_SEASON

@@ -43,6 +43,8 @@ _LONGEST_TIME = 10**9  # steps
 _LARGEST_DATA = 4e300  # a difference of the largest values, and some room
 _FURTHEST_FEATURE = 1e6
 
+Cycle = Literal["day", "week", "year"]
+
 Data = Annotated[float, Field(ge=-_LARGEST_DATA, le=_LARGEST_DATA)]
 Feature = Annotated[float, Field(ge=-_FURTHEST_FEATURE, le=_FURTHEST_FEATURE)]
 
@@ -121,9 +123,21 @@ class PlainTransformSpec(Spec):
 
 
 class UniversalTransformSpec(Spec):
-    """Regressions of each series' own, whose scale is that of their errors."""
+    """Regressions of each series' own, whose scale is that of their errors.
+
+    Args:
+        calendar: What the network is told of the time of the last observation: where in its day,
+            its week or its year that lies.
+    """
 
     kind: Literal["universal"] = "universal"
+    calendar: tuple[Cycle, ...] = ()
+
+    @model_validator(mode="after")
+    def _check_calendar(self) -> "UniversalTransformSpec":
+        if len(set(self.calendar)) < len(self.calendar):
+            raise ValueError("calendar: names a cycle twice")
+        return self
 
 
 TransformSpec = Annotated[PlainTransformSpec | UniversalTransformSpec, Field(discriminator="kind")]

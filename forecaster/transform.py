@@ -38,6 +38,11 @@ class Transform(Protocol):
         ...
 
     @property
+    def keeps_time(self) -> bool:
+        """Whether inputs depend on the times of observations."""
+        ...
+
+    @property
     def fields(self) -> list[tuple[str, str, tuple[int, ...]]]:
         """What it keeps in a record, each field as name, dtype and shape; zeros when new."""
         ...
@@ -71,6 +76,7 @@ class PlainTransform:
     """
 
     features = 1
+    keeps_time = False
 
     def __init__(self, spec: PlainTransformSpec, scaler: Scaler) -> None:
         self._lag = spec.difference

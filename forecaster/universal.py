@@ -7,15 +7,16 @@ network sees where the series stands in units of that scale, and says how the ne
 from the base. Nothing has a unit, so a series times a constant is the same series.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from forecaster.calendar import DAY, Clock
 from forecaster.record import raw
 from forecaster.regression import Bank, Regression
-from forecaster.spec import LONGEST_SEASON
+from forecaster.spec import LONGEST_SEASON, Cycle
 
 Floats = NDArray[np.float64]
 Indices = NDArray[np.int64]
@@ -88,8 +89,13 @@ SHORT = Regression(
 )
 BANK = Bank([LONG, SHORT])
 
-# What the network sees; see `UniversalTransform.inputs`.
+# What the network always sees; see `UniversalTransform.inputs`.
 FEATURES = 26
+
+# Cycles of the calendar, in microseconds. A year is the mean one: the same day of two years is the
+# same to a few hundredths.
+CYCLES: dict[Cycle, int] = {"day": DAY, "week": 7 * DAY, "year": round(365.2425 * DAY)}
+HARMONICS = 2
 
 
 class UniversalTransform:
@@ -97,10 +103,13 @@ class UniversalTransform:
 
     A record's `season` holds the lengths of its season and of a shorter one within it, each 0 for
     none, and is set before the first observation.
+
+    Args:
+        calendar: Cycles of which the network is told where the last observation's time lies: two
+            sines and cosines for each, 0 where a series has no such times.
     """
 
     context = 2
-    features = FEATURES
     fields: ClassVar[list[tuple[str, str, tuple[int, ...]]]] = [
         ("recent", "<f8", (_CHANGES + 1,)),  # the last values, the newest first
         ("ring", "<f8", (_RING,)),  # those of a season: that of step t at t modulo its length
@@ -119,6 +128,13 @@ class UniversalTransform:
         ("long_covariance", "<f4", (COUNT, COUNT)),
         ("short_covariance", "<f4", (len(_FEW), len(_FEW))),
     ]
+
+    def __init__(self, calendar: Sequence[Cycle] = ()) -> None:
+        periods = [CYCLES[cycle] for cycle in calendar]
+        self._periods = np.array(periods, np.int64).repeat(HARMONICS)
+        self._turns = 2.0 * np.pi * np.tile(np.arange(1.0, 1.0 + HARMONICS), len(periods))
+        self.features = FEATURES + 2 * len(self._periods)
+        self.keeps_time = bool(periods)
 
     def observe(self, records: Records, y: Floats) -> None:
         """Take the next value; see `Transform.observe`."""
@@ -139,7 +155,7 @@ class UniversalTransform:
         base = ahead[:, BASE]
         with np.errstate(over="ignore"):
             sizes = records["rms"] / size
-            columns = np.empty((len(records), FEATURES))
+            columns = np.empty((len(records), self.features))
             # All that the regressions see in units of the mean step, ...
             columns[:, 0:9] = records["regressors"].take(_SEEN, axis=1) * _SEEN_SHARE
             columns[:, 0:9] *= sizes[:, _LAST, None]
@@ -155,6 +171,12 @@ class UniversalTransform:
         columns[:, 23] = np.minimum(step, 10) / 10.0
         columns[:, 24] = np.log1p(step) / 5.0
         columns[:, 25] = records["still"]
+        if self.keeps_time:
+            share = records["ds"][:, None] % self._periods / self._periods
+            waves = columns[:, FEATURES:]
+            waves[:, 0::2] = np.sin(self._turns * share)
+            waves[:, 1::2] = np.cos(self._turns * share)
+            waves *= (records["clock"] == Clock.TIME)[:, None]
         return _limited(columns)
 
     def scale(self, records: Records, y: Floats) -> Floats:
