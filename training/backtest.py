@@ -118,14 +118,16 @@ def backtest(
     check_walk(history, test, forecaster.context)
     known = [series.y for series in history.series]
     y = np.array([series.y for series in test.series])
-    records = forecaster.seed(known, seasons=seasons)
+    times = [series.ds for series in history.series]
+    ds = np.array([series.ds for series in test.series])
+    records = forecaster.seed(known, times, history.clock, seasons)
     mean = np.empty(y.shape)
     levels = [bound for level in scores.LEVELS for bound in interval_levels(level)]
     bounds = np.empty((*y.shape, len(levels)))
     for t in range(y.shape[1]):
         standing = forecaster.forecast(records, levels=levels)
         mean[:, t], bounds[:, t] = standing.mean[:, 0], standing.quantiles[:, 0]
-        records = forecaster.observe(records, y[:, t])
+        records = forecaster.observe(records, y[:, t], ds[:, t], history.clock)
         if progress is not None:
             progress(t + 1, y.shape[1])
     return Walk(

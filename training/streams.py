@@ -19,6 +19,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from forecaster.calendar import Clock, Times
+from forecaster.record import record_dtype
 from forecaster.transform import Transform
 
 Array = NDArray[np.float32]
@@ -74,7 +76,11 @@ class Batches:
 
 
 def samples(
-    transform: Transform, histories: Sequence[Floats], seasons: NDArray[np.int64] | None = None
+    transform: Transform,
+    histories: Sequence[Floats],
+    seasons: NDArray[np.int64] | None = None,
+    ds: Sequence[Times] | None = None,
+    clock: Clock = Clock.NONE,
 ) -> list[Stream]:
     """Walk the transform over whole series and return one stream for each.
 
@@ -87,14 +93,18 @@ def samples(
             `context` values are known, which the job has checked.
         seasons: The season of each series and a shorter one within it, shape `(series, 2)`, 0 for
             none; none at all by default.
+        ds: The times of each series, in the shapes of the histories, for a transform that keeps
+            time.
+        clock: What they count.
 
     Returns:
         Streams of `len(history) - context` samples, in the order of the histories.
     """
     lengths = np.array([len(history) for history in histories], np.int64)
     order = np.argsort(-lengths, kind="stable")  # longest first: those still going are a prefix
-    fields = [("step", "<i8"), ("season", "<i2", (2,)), ("missing", "?"), *transform.fields]
-    records = np.zeros(len(histories), np.dtype(fields))
+    dtype = record_dtype(state_size=0, width=0, transform=transform.fields)
+    records = np.zeros(len(histories), dtype)
+    records["clock"] = clock
     if seasons is not None:
         records["season"] = seasons[order]
     skipped = transform.context - 1
@@ -107,6 +117,8 @@ def samples(
         now, rows = records[:going], order[:going]
         y = np.array([histories[row][t] for row in rows])
         now["missing"] = np.isnan(y)
+        if ds is not None:
+            now["ds"] = [ds[row][t] for row in rows]
         y = last[:going] = np.where(now["missing"], last[:going], y)
         transform.observe(now, y)
         now["step"] += 1

@@ -6,9 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from forecaster.calendar import DAY, Clock
 from forecaster.record import record_dtype
 from forecaster.spec import LONGEST_SEASON
-from forecaster.universal import BASE, FEATURES, UniversalTransform
+from forecaster.universal import BASE, FEATURES, HARMONICS, UniversalTransform
 from training.prior import generate
 
 Floats = NDArray[np.float64]
@@ -261,3 +262,34 @@ def test_the_scale_stays_while_values_are_missing() -> None:
         observe(records, records["ahead"][None, :, BASE])
 
     np.testing.assert_allclose(records["size"], before, rtol=1e-6)
+
+
+# The calendar
+
+
+def test_the_network_is_told_where_in_its_cycles_a_time_lies() -> None:
+    transform = UniversalTransform(["day", "week", "year"])
+    records = np.zeros(3, record_dtype(state_size=0, width=1, transform=transform.fields))
+    # A Thursday at noon, the same in the middle of a year, and a series without times.
+    moments = ["1970-01-01T12:00", "1970-07-02T12:00", "1970-01-01T12:00"]
+    records["ds"] = np.array(moments, "datetime64[us]").astype(np.int64)
+    records["clock"] = [Clock.TIME, Clock.TIME, Clock.NONE]
+    transform.observe(records, np.ones(3))
+
+    waves = transform.inputs(records)[:, FEATURES:].reshape(3, 3, HARMONICS, 2)
+
+    day = np.array([[0.0, -1.0], [0.0, 1.0]])  # sine and cosine of half a turn, and of a whole one
+    np.testing.assert_allclose(waves[:2, 0], [day, day], atol=1e-6)
+    angle = 2 * np.pi / 14
+    np.testing.assert_allclose(waves[0, 1, 0], [np.sin(angle), np.cos(angle)], atol=1e-6)
+    np.testing.assert_allclose(waves[1, 2, 0], [0.0, -1.0], atol=0.01)
+    assert not waves[2].any()
+
+
+def test_times_before_1970_lie_in_cycles_too() -> None:
+    transform = UniversalTransform(["day"])
+    records = np.zeros(1, record_dtype(state_size=0, width=1, transform=transform.fields))
+    records["ds"], records["clock"] = -DAY // 4, Clock.TIME
+    transform.observe(records, np.ones(1))
+
+    np.testing.assert_allclose(transform.inputs(records)[0, FEATURES:][:2], [-1.0, 0.0], atol=1e-6)
