@@ -30,7 +30,7 @@ lint: setup ## Check style, types and the arrows between the packages
 train: setup ## Fit the worked example again
 	$(BIN)/stepcast train --config examples/recipes/shampoo.toml --force
 
-universal: setup ## Make the universal model again (15 minutes on two cores)
+universal: setup ## Make the universal model again (ten minutes on two cores)
 	$(BIN)/stepcast pretrain --config examples/recipes/universal.toml --force
 
 skill: setup ## Score the universal model on data that it never saw, into docs/universal.md

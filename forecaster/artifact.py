@@ -47,7 +47,9 @@ from forecaster.model import Engine, Model, build_forecaster
 from forecaster.network import Weights
 from forecaster.spec import (
     FORMAT_VERSION,
+    LONGEST_INNER_SEASON,
     LONGEST_SEASON,
+    InnerSeasonLength,
     Manifest,
     ModelSpec,
     Scaler,
@@ -118,7 +120,7 @@ class Golden(Spec):
         tuple[Annotated[tuple[FiniteFloat, ...], Field(fail_fast=True)], ...],
         Field(fail_fast=True),
     ]
-    season: tuple[SeasonLength, SeasonLength] = NO_SEASON
+    season: tuple[SeasonLength, InnerSeasonLength] = NO_SEASON
     ds: Annotated[tuple[GoldenTime, ...], Field(fail_fast=True)] = ()
 
     @model_validator(mode="after")
@@ -431,6 +433,8 @@ def _faults(records: Records, freq: Freq | None) -> Iterator[tuple[str, NDArray[
             lowest = {"ds": -_LARGEST_INTEGER, "step": 1}.get(name, 0)
             wrong = (values < lowest) | (values > _LARGEST.get(name, _LARGEST_INTEGER))
         yield name, np.any(wrong, axis=tuple(range(1, wrong.ndim)))
+    yield "season", records["season"][:, 1] > LONGEST_INNER_SEASON
+    yield "gap", records["gap"] >= records["step"]
     ds, clock = records["ds"], records["clock"]
     yield "ds", (clock == Clock.TIME) & ((ds < FIRST_TIME) | (ds > LAST_TIME))
     if freq is not None:

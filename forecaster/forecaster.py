@@ -162,6 +162,9 @@ class Forecaster:
             if np.count_nonzero(missing & ~warm):
                 raise self._not_warm(records[missing & ~warm][0])
             value, scored = np.where(missing, mean, y), warm & ~missing
+            records["gap"] = np.where(missing, records["gap"] + 1, 0)
+        else:
+            records["gap"] = 0
         records["error"] = np.where(scored, y - mean, np.nan)
         bounds = self._head.at(standing[:, 1:], self._bounds)
         actual = value[:, None]
@@ -351,33 +354,42 @@ class Forecaster:
             new[ready] = rows
         return new
 
-    def _advance(self, records: Records, value: Floats) -> None:
-        """Take values into K records, in place: transform, network, the next forecast."""
+    def _advance(self, records: Records, value: Floats, *, is_path: bool = False) -> None:
+        """Take values into K records, in place: transform, network, the next forecast.
+
+        Behind missing values quantiles are wider by the root of the steps, as a random walk's are;
+        on a path, where what is not known is drawn, they are not.
+        """
         self.transform.observe(records, value)
         step = records["step"]
         step += 1
         ready = step >= self.context
         number = np.count_nonzero(ready)
         if number == len(ready):
-            self._step(records)
+            self._step(records, is_path)
         elif number:
             rows = raw(records)[ready].view(self.dtype)
-            self._step(rows)
+            self._step(rows, is_path)
             raw(records)[ready] = raw(rows)
 
-    def _step(self, records: Records) -> None:
+    def _step(self, records: Records, is_path: bool) -> None:
         inputs = self.transform.inputs(records)
         outputs, h, c = self._network.step(inputs, records["h"], records["c"])
         if self._policy is Policy.CARRY:
             records["h"] = h
             records["c"] = c
-        records["forecast"] = self._values(records, outputs)
+        records["forecast"] = self._values(records, outputs, is_path)
 
-    def _values(self, records: Records, outputs: NDArray[np.float32]) -> Floats:
+    def _values(
+        self, records: Records, outputs: NDArray[np.float32], is_path: bool = False
+    ) -> Floats:
         """Return mean and quantiles in the series' own units, none beyond what may be observed."""
         values = self.transform.unscale(records, self._head.read(outputs))
         if self._head.spec.calibrated:
-            self._head.widen(values[:, 1:], np.exp(records["spread"]))
+            factor = np.exp(records["spread"])
+            if np.count_nonzero(records["gap"]) and not is_path:
+                factor *= np.sqrt(1.0 + records["gap"])
+            self._head.widen(values[:, 1:], factor)
         return _within(values)
 
     def _roll(
@@ -394,7 +406,7 @@ class Forecaster:
         """
         count = len(records)
         rolled = np.repeat(raw(records), paths + 1).view(self.dtype)
-        rolled["missing"] = False
+        rolled["missing"] = True  # nothing is learnt from what was not observed
         draws = normal_scores((np.arange(paths) + 0.5) / paths) if paths else np.empty(0)
         mean = np.empty((count, h - 1))
         quantiles = np.empty((count, h - 1, len(levels)))
@@ -402,7 +414,8 @@ class Forecaster:
         for t in range(h - 1):
             if self._freq is not None and self.transform.keeps_time:
                 rolled["ds"] = self._freq.advance(rolled["ds"])
-            self._advance(rolled, values.ravel())
+            rolled["gap"] += 1
+            self._advance(rolled, values.ravel(), is_path=True)
             values = self._draw(rolled, count, rng.permutation(draws))
             mean[:, t] = values[:, 0]
             if paths:

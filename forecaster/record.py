@@ -17,6 +17,7 @@ Field = tuple[str, str, tuple[int, ...]]
 
 _CURSOR: list[Field] = [
     ("step", "<i8", ()),  # observations taken
+    ("gap", "<i8", ()),  # how many of the last ones had no value, one after the other
     ("ds", "<i8", ()),  # the last one's time, as `clock` says
     ("season", "<i2", (2,)),  # its length, and that of a shorter one within it; 0 for none
     ("y", "<f8", ()),  # the last one's value; where it was missing, the forecast that stood in

@@ -5,7 +5,7 @@ import numpy as np
 from forecaster.calendar import DAY, Clock, Times
 from forecaster.errors import InvalidRequestError
 from forecaster.journal import NO_SEASON, Season
-from forecaster.spec import LONGEST_SEASON
+from forecaster.spec import LONGEST_INNER_SEASON, LONGEST_SEASON
 
 _HOUR = DAY // 24
 # With so many weeks of hours, the week is a season too.
@@ -24,9 +24,12 @@ def make_season(first: int, second: int = 0) -> Season:
     """
     if not 0 <= first <= LONGEST_SEASON:
         raise InvalidRequestError(f"season: expected 0 to {LONGEST_SEASON} steps, found {first}")
-    if second and not 1 < second < first:
+    longest = min(first - 1, LONGEST_INNER_SEASON)
+    if second and not 1 < second <= longest:
         raise InvalidRequestError(
-            f"season: expected the second one between 1 and the first, {first}, found {second}"
+            f"season: expected one of 2 to {longest} steps within that of {first}, found {second}"
+            if longest > 1
+            else f"season: no other fits into {first} steps, found {second}"
         )
     return (first, second) if first > 1 else NO_SEASON
 

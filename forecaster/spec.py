@@ -30,7 +30,9 @@ QUANTILES = (0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 0.975)
 
 # What a series' season may be: the values of more than one are kept.
 LONGEST_SEASON = 168
+LONGEST_INNER_SEASON = LONGEST_SEASON // 2
 SeasonLength = Annotated[int, Field(ge=0, le=LONGEST_SEASON)]
+InnerSeasonLength = Annotated[int, Field(ge=0, le=LONGEST_INNER_SEASON)]
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,63}$")]
 

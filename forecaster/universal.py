@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from forecaster.calendar import DAY, Clock
 from forecaster.record import raw
 from forecaster.regression import Bank, Regression
-from forecaster.spec import LONGEST_SEASON, Cycle
+from forecaster.spec import LONGEST_INNER_SEASON, LONGEST_SEASON, Cycle
 
 Floats = NDArray[np.float64]
 Indices = NDArray[np.int64]
@@ -43,9 +43,10 @@ AHEAD = ("long", "short", "last", "base")
 _LAST, BASE = AHEAD.index("last"), AHEAD.index("base")
 _WINDOWS = np.array([60.0, 60.0, 200.0, 8.0])
 
-# Once so many are known, one counts for no more than so many times their root mean square.
-_SETTLED = 8
-_OUTLIER = 6.0
+# An error counts for no more than so many times the root mean square of those before it: once more
+# than 2 are known, and once more than 8.
+_UNSETTLED, _SETTLED = 2, 8
+_EARLY_OUTLIER, _OUTLIER = 30.0, 6.0
 
 _SMOOTHING = 0.8  # how much of its last error the smoothed level carries on
 _TRUST = 10  # a candidate's weight falls with this power of its error
@@ -58,7 +59,7 @@ _FEW = np.array([_ONE, LEVEL, STEP, LAGGING, OTHER_STEP, 0, 1, FIRST, FIRST + 1]
 
 # The units of the regressors, in units of the mean step.
 _UNITS = np.where(np.arange(COUNT) == LEVEL, _LEVEL_UNIT, 1.0)
-_LENGTH = np.log(np.maximum(np.arange(LONGEST_SEASON + 1), 1)) / 5.0  # of a season, as seen
+_LOG_SEASON = np.log(np.maximum(np.arange(LONGEST_SEASON + 1), 1)) / 5.0  # of a season, as seen
 _TINY = np.finfo(np.float64).smallest_subnormal
 
 # How far back from the value to come the lags beside the seasons are, without their season.
@@ -112,9 +113,9 @@ class UniversalTransform:
     context = 2
     fields: ClassVar[list[tuple[str, str, tuple[int, ...]]]] = [
         ("recent", "<f8", (_CHANGES + 1,)),  # the last values, the newest first
-        ("ring", "<f8", (_RING,)),  # those of a season: that of step t at t modulo its length
+        ("ring", "<f8", (_RING,)),  # those of a season: that of step t at t modulo their number
         ("steps", "<f8", (LONGEST_SEASON,)),  # the mean step into each phase of the season
-        ("inner_steps", "<f8", (LONGEST_SEASON // 2,)),  # the same of the shorter one within it
+        ("inner_steps", "<f8", (LONGEST_INNER_SEASON,)),  # the same of the shorter one within it
         ("level", "<f8", ()),  # the mean
         ("still", "<f8", ()),  # the share of steps that were none
         ("smooth", "<f8", ()),  # a smoothed level, one step on
@@ -167,7 +168,7 @@ class UniversalTransform:
             columns[:, 13:20] /= size
         columns[:, 18:20] = np.arcsinh(columns[:, 18:20]) / 5.0
         columns[:, 20] = (season[:, 0] > 1) & (step > season[:, 0])
-        columns[:, 21:23] = _LENGTH[season]
+        columns[:, 21:23] = _LOG_SEASON[season]
         columns[:, 23] = np.minimum(step, 10) / 10.0
         columns[:, 24] = np.log1p(step) / 5.0
         columns[:, 25] = records["still"]
@@ -223,13 +224,14 @@ def _learn(records: Records, y: Floats) -> None:
     BANK.update(records["weights"], covariances, records["regressors"], target)
 
     # Beyond what the regressions see of it, how far the level is says no more.
-    most = np.where(rms[:, _LAST] > 0.0, _FURTHEST * _LEVEL_UNIT * rms[:, _LAST], np.inf)
-    away = np.maximum(np.minimum(y - level, most), -most)
+    reach = np.where(rms[:, _LAST] > 0.0, _FURTHEST * _LEVEL_UNIT * rms[:, _LAST], np.inf)
+    away = np.maximum(np.minimum(y - level, reach), -reach)
     level += away / np.minimum(seen + 1, _LEVEL_WINDOW)
 
     size = np.abs(errors)
-    is_settled = (seen > _SETTLED)[:, None] & (rms > 0.0)
-    size = np.where(is_settled, np.minimum(size, _OUTLIER * rms), size)
+    is_settled = (seen > _UNSETTLED)[:, None] & (rms > 0.0)
+    most = np.where(seen > _SETTLED, _OUTLIER, _EARLY_OUTLIER)[:, None] * rms
+    size = np.where(is_settled, np.minimum(size, most), size)
     gain = 1.0 / np.minimum(seen[:, None], _WINDOWS)
     # Not a sum of squares: 1e300 has a root mean square, and no square.
     np.hypot(rms * np.sqrt(1.0 - gain), size * np.sqrt(gain), out=rms)
@@ -294,6 +296,13 @@ def _look_ahead(records: Records, y: Floats) -> None:
     records["regressors"] = regressors
 
     change = BANK.forecast(records["weights"], regressors) * unit[:, None]
+    gap = records["gap"]
+    if np.count_nonzero(gap):
+        # Fed its own forecasts, a regression may run away: what it says beside the mean step fades
+        # over as many steps as were seen.
+        change -= mean_step[:, None]
+        change *= np.exp(-gap / np.maximum(step - gap, 1))[:, None]
+        change += mean_step[:, None]
     misses = rms[:, :_LAST]
     share = (misses / np.maximum(misses.max(axis=1), _TINY)[:, None]) ** _TRUST
     # The better one has the larger share: the other's error over both. The worse error is 1 here,

@@ -4,6 +4,7 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -18,7 +19,7 @@ from forecaster.cursor import OnGap
 from forecaster.errors import ForecastError
 from forecaster.model import Engine
 from forecaster.spec import QUANTILES, Manifest, Policy
-from training.recipe import Loss, Optimizer, Scale, read_job
+from training.recipe import Loss, Method, Optimizer, Scale, read_job
 
 if TYPE_CHECKING:
     from training.data import Panel
@@ -122,6 +123,18 @@ def train(
             "Default: skip."
         ),
     ] = None,
+    method: Annotated[
+        Method | None,
+        typer.Option(
+            help="universal: the bundled model as it is. tuned: it goes on learning on these "
+            "series. auto: the better of both on the end of the history. plain: a network of new "
+            "weights. Default: auto, or plain where a flag or the file says how that is made."
+        ),
+    ] = None,
+    budget: Annotated[
+        str | None,
+        typer.Option(help="How long tuning may take, as 5m or 1h. Default: 10m."),
+    ] = None,
     difference: Annotated[
         int | None,
         typer.Option(
@@ -208,9 +221,12 @@ def train(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Fit a stateful LSTM to the series of a file, and write the model with its report.
+    """Learn the series of a file, and write the model with its report.
 
-    Where a default says `large`, that one is taken from 400 training steps on.
+    Without a flag the bundled universal model is tuned to them, for as long as that forecasts the
+    end of the history better; a few hundred observations leave it as it is. Flags from --difference
+    on make a plain network of new weights: where a default says `large`, that one is taken from 400
+    training steps on.
     """
     changes = {
         "file": file,
@@ -222,6 +238,8 @@ def train(
         "freq": freq,
         "season": season,
         "on_gap": _on_gap(on_gap) if on_gap else None,
+        "method": method,
+        "budget": budget and _duration(budget),
     }
     recipe = {
         "difference": difference,
@@ -238,10 +256,9 @@ def train(
         "quantiles": quantiles and _numbers(quantiles, float),
         "validation": validation,
         "patience": patience,
-        "seed": seed,
-        "repeats": repeats,
     }
-    job = read_job(config, _given(changes), _given(recipe))
+    seeds = {"seed": seed, "repeats": repeats}
+    job = read_job(config, _given(changes), _given(recipe), _given(seeds))
     with _loading_tensorflow():
         from training.job import train
     from stepcast.progress import TrainingProgress
@@ -259,6 +276,9 @@ def train(
     if as_json:
         _print_json(trained.scores)
         return
+    for one in trained.tried:
+        found = "" if one.loss is None else f": loss {one.loss:.4f}"
+        output.print(f"Tried {one.name}{found}{', ' + one.verdict if one.verdict else ''}.")
     _print_scores(trained.scores, f"{job.name}: the last {trained.steps} observations")
     _print_seeds(trained)
     folder = escape(str(trained.folder))
@@ -314,11 +334,15 @@ def pretrain(
     kept = checkpoint or Path("var") / f"pretrain-{name}.npz"
     with TrainingProgress(messages) as progress:
         progress.on_stage("Making the first series")
-        network, losses = pretrain(
-            recipe,
-            kept,
-            on_round=lambda number, losses: progress.show(number, recipe.rounds, losses),
-        )
+        try:
+            network, losses = pretrain(
+                recipe,
+                kept,
+                on_round=lambda number, losses: progress.show(number, recipe.rounds, losses),
+            )
+        except KeyboardInterrupt:
+            messages.print(f"Stopped. The same command goes on from {escape(str(kept))}.")
+            raise typer.Exit(130) from None
         progress.on_stage("Writing the model")
         manifest = publish(network, recipe, losses, folder, replace=force)
     kept.unlink()
@@ -552,6 +576,15 @@ def _numbers(text: str, kind: type[int] | type[float]) -> list[float | str]:
             return part
 
     return [read(part) for part in text.split(",")]
+
+
+def _duration(text: str) -> timedelta | str:
+    """Return what 90s, 5m or 1h says; what says nothing is left for the job to refuse."""
+    units = {"s": "seconds", "m": "minutes", "h": "hours"}
+    number, unit = text[:-1], units.get(text[-1:])
+    if unit is None or not number.isdecimal():
+        return text
+    return timedelta(**{unit: int(number)})
 
 
 def _print_json(value: Any) -> None:

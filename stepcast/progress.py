@@ -17,7 +17,7 @@ from rich.progress import (
 )
 
 if TYPE_CHECKING:
-    from training.job import Epoch
+    from training.progress import Epoch
 
 
 class TrainingProgress:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from pydantic import JsonValue
 
 from forecaster import artifact
+from forecaster.calendar import Freq, Times
 from forecaster.cursor import OnGap
 from forecaster.forecaster import Forecaster
 from forecaster.journal import NO_SEASON, Season
@@ -114,7 +115,9 @@ def export(
     weights: Weights,
     golden: Floats,
     golden_season: Season = NO_SEASON,
+    golden_ds: Times | None = None,
     history: Panel | None,
+    seasons: list[Season] | None = None,
     season: int,
     on_gap: OnGap,
     data: dict[str, JsonValue],
@@ -131,8 +134,10 @@ def export(
         weights: By the names that `spec.network.shapes()` gives.
         golden: Values of the golden trace; the first of them are taken.
         golden_season: Their season.
+        golden_ds: Their times, in microseconds since 1970.
         history: What the model was trained on, if it was on series of its user: their records go
             along.
+        seasons: The season of each of these, for a transform that takes note of it.
         season: The usual season of such data.
         on_gap: What became of steps left out in training.
         data: Facts of the data, for the manifest.
@@ -145,9 +150,11 @@ def export(
         ArtifactError: If the folder exists and may not be replaced.
         ParityError: If the golden trace of Keras is not that of the NumPy network.
     """
-    forecaster = build_forecaster(spec, weights)
-    reference = build_forecaster(spec, weights, Engine.KERAS)
-    trace = artifact.trace(reference, golden[:_GOLDEN_VALUES], golden_season)
+    freq = Freq.parse(history.freq) if history and history.freq else None
+    forecaster = build_forecaster(spec, weights, Engine.NUMPY, freq)
+    reference = build_forecaster(spec, weights, Engine.KERAS, freq)
+    times = None if golden_ds is None else golden_ds[:_GOLDEN_VALUES]
+    trace = artifact.trace(reference, golden[:_GOLDEN_VALUES], golden_season, times)
     apart = artifact.distance(forecaster, trace)
     if not apart <= artifact.PARITY:
         raise ParityError(f"golden trace: NumPy is {apart:.2g} away from Keras")
@@ -176,7 +183,7 @@ def export(
         artifact.SCALER: spec.scaler.model_dump_json(indent=2).encode() + b"\n",
         artifact.GOLDEN: trace.model_dump_json().encode() + b"\n",
         artifact.SERIES: artifact.encode_series(
-            states(forecaster, history) if history else {}, forecaster.dtype
+            states(forecaster, history, seasons) if history else {}, forecaster.dtype
         ),
         "model.keras": _keras_file(spec, weights),
         **report,
@@ -184,12 +191,15 @@ def export(
     return artifact.save(folder, manifest, contents, replace=replace)
 
 
-def states(forecaster: Forecaster, history: Panel) -> dict[str, np.void]:
+def states(
+    forecaster: Forecaster, history: Panel, seasons: list[Season] | None = None
+) -> dict[str, np.void]:
     """Return the record of each series at the end of its history."""
     records = forecaster.seed(
         [series.y for series in history.series],
         [series.ds for series in history.series],
         history.clock,
+        seasons,
     )
     # Scores are kept for what was forecast unseen, and these were trained on.
     for name in (*SCORE_FIELDS, "spread"):

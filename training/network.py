@@ -34,10 +34,12 @@ class StreamNetwork(keras.Model):
         spec: The sizes.
         batch: Rows, N.
         window: Steps per call.
+        dropout: Share of the last layer's outputs that the head does without, in training.
     """
 
-    def __init__(self, spec: NetworkSpec, *, batch: int, window: int) -> None:
+    def __init__(self, spec: NetworkSpec, *, batch: int, window: int, dropout: float = 0.0) -> None:
         super().__init__(name="stepcast")
+        self.dropout = keras.layers.Dropout(dropout)
         self.lstms = [
             keras.layers.LSTM(
                 units,
@@ -60,7 +62,7 @@ class StreamNetwork(keras.Model):
         self.head.build((batch, window, width))
         self.built = True
 
-    def call(self, inputs: dict[str, Any]) -> Any:
+    def call(self, inputs: dict[str, Any], training: bool = False) -> Any:
         """Run one window of every row; see the class."""
         keep = 1.0 - inputs["starts"]
         x = inputs["inputs"]
@@ -68,7 +70,7 @@ class StreamNetwork(keras.Model):
             for state in lstm.states:
                 state.assign(state * keep)
             x = lstm(x)
-        return self.head(x)
+        return self.head(self.dropout(x, training=training))
 
     def get_states(self) -> list[Array]:
         """Return a copy of `h` and `c` of each layer."""

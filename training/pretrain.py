@@ -1,6 +1,6 @@
 """The universal model: one network, trained on generated series and no others.
 
-Rounds follow each other without end, each of fresh series, and none is seen twice. A round is made
+Rounds follow each other, each of fresh series, and none is seen twice. A round is made
 by its number alone, in a process of its own while the one before is learnt from, so a run that was
 cut off goes on from its last checkpoint as if nothing had happened.
 """
@@ -31,7 +31,7 @@ from training.export import check_parity, export
 from training.fit import dataset
 from training.network import StreamNetwork, get_weights, quantile_loss, set_weights
 from training.prior import generate
-from training.rounds import PretrainRecipe, make_round
+from training.rounds import PretrainRecipe, ignore_interrupts, make_round
 from training.streams import Batches
 
 # Of the series whose walk the model folder tells.
@@ -141,7 +141,7 @@ def publish(
 def _halve_correction(network: StreamNetwork) -> None:
     """Have the forecast be the average of the base and of what the network makes of it.
 
-    Both err where the world is not as the prior, and seldom alike: docs/universal.md has figures.
+    Both err where the world is not as the prior, and seldom alike: docs/adr/0008 has figures.
     """
     kernel, bias = network.head.get_weights()
     columns = [0, 1 + QUANTILES.index(0.5)]  # the mean, and the median that carries the quantiles
@@ -166,7 +166,7 @@ def evaluate(network: StreamNetwork, batches: Batches) -> float:
 def _rounds(recipe: PretrainRecipe, done: int) -> Iterator[Batches]:
     """Yield the rounds that are still to do, made a few ahead."""
     spawn = multiprocessing.get_context("spawn")  # a fork of TensorFlow's threads may hang
-    with ProcessPoolExecutor(1, mp_context=spawn) as pool:
+    with ProcessPoolExecutor(1, mp_context=spawn, initializer=ignore_interrupts) as pool:
         making: deque[Future[Batches]] = deque()
         for number in range(done, recipe.rounds + _AHEAD):
             if number < recipe.rounds:

@@ -2,9 +2,8 @@
 
 A batch is a mixture of processes. Each is one function that makes many series at once, and says why
 it is there and in which ranges its parameters lie. What may happen to any series, such as a jump or
-rounding, is added at the end, by `finish`. Shares and ranges begin with those of the prototype
-(docs/universal.md); the shapes of business and sensor data that it lacked are added at the cost of
-the structural share.
+rounding, is added at the end, by `finish`. Shares and ranges begin with those of a prototype;
+the shapes of business and sensor data that it lacked are added at the cost of the structural share.
 
 Inside, arrays are time-major, `(length, n)`: a recursion walks over rows, and a parameter of shape
 `(n,)` is one of each series. Every process takes `(rng, season, second, length)`, where `season`

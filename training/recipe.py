@@ -1,6 +1,7 @@
 """What a training run is made of, as flags or a TOML file say it."""
 
 import tomllib
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -14,18 +15,21 @@ from pydantic import (
 )
 
 from forecaster.cursor import OnGap
-from forecaster.spec import QUANTILES, FreqText, HeadSpec, Name, Policy
+from forecaster.spec import QUANTILES, Cycle, FreqText, HeadSpec, Name, Policy
 from training.errors import DataError
 
 Scale = Literal["auto", "minmax", "running"]
 Optimizer = Literal["adam", "adamw", "nadam", "rmsprop", "sgd"]
 Loss = Literal["quantiles", "mse", "mae", "huber"]
+Method = Literal["auto", "universal", "tuned", "plain"]
 Units = Annotated[tuple[Annotated[int, Field(ge=1, le=8192)], ...], Field(min_length=1)]
 Count = Annotated[int, Field(ge=1)]
 Rate = Annotated[float, Field(gt=0)]
 
 # With fewer samples than this a large network learns the noise, and a plain one does better.
 _MANY_SAMPLES = 400
+# From so many on there is more to learn than to overfit to.
+_VERY_MANY_SAMPLES = 20_000
 # The textbook's for two years of months: 22 samples, 1000 epochs.
 _PLAIN_UPDATES = 22_000
 _MOST_PLAIN_EPOCHS = 1000
@@ -133,6 +137,65 @@ def settle(recipe: Recipe, samples: int) -> SettledRecipe:
     return SettledRecipe(**chosen)
 
 
+class TuneRecipe(BaseModel):
+    """How the universal network goes on learning on series of a user's own.
+
+    Args:
+        calendar: Cycles of the calendar that it is told of; `None` for those that are longer than
+            a step, whole in the history at least twice, and not what seasons are for.
+        dropout: Share of the LSTM's outputs that the head does without, in training; `None` for
+            0.4, or 0.2 where there are very many samples.
+        learning_rate: AdamW's step size; `None` for 0.001, or 0.002 where there are very many.
+        weight_decay: AdamW's.
+        clip_norm: Largest norm of a gradient.
+        batch: Pieces of history trained side by side.
+        window: Steps of a piece that are scored.
+        warmup: Steps before them, in which the state forms.
+        updates: Updates in a round, after which validation looks; `None` for 20, or 100 where there
+            are very many.
+        rounds: Rounds, at most.
+        patience: Rounds without a better validation loss before it stops.
+        average: What a round leaves of the average of the weights before it.
+        validation: Share of the history, at its end, by which rounds and models are judged.
+        seed: Fixes what is drawn.
+        repeats: Further seeds, for the spread of the score; the model kept is that of `seed`.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    calendar: tuple[Cycle, ...] | None = None
+    dropout: Annotated[float, Field(ge=0, lt=1)] | None = None
+    learning_rate: Rate | None = None
+    weight_decay: float = Field(default=0.01, ge=0)
+    clip_norm: Rate = 1.0
+    batch: Count = 64
+    window: Count = 48
+    warmup: int = Field(default=24, ge=0)
+    updates: Count | None = None
+    rounds: Count = 60
+    patience: Count = 8
+    average: float = Field(default=0.67, ge=0, lt=1)
+    validation: float = Field(default=0.15, gt=0, lt=1)
+    seed: int = Field(default=1, ge=0, lt=2**32)
+    repeats: int = Field(default=0, ge=0)
+
+
+class SettledTuneRecipe(TuneRecipe):
+    """A recipe with nothing left to choose but the calendar, which the series tell."""
+
+    dropout: Annotated[float, Field(ge=0, lt=1)]
+    learning_rate: Rate
+    updates: Count
+
+
+def settle_tuning(recipe: TuneRecipe, samples: int) -> SettledTuneRecipe:
+    """Choose what a recipe leaves open, by how many steps there are to learn from."""
+    chosen: dict[str, Any] = {"dropout": 0.4, "learning_rate": 0.001, "updates": 20}
+    if samples >= _VERY_MANY_SAMPLES:
+        chosen = {"dropout": 0.2, "learning_rate": 0.002, "updates": 100}
+    return SettledTuneRecipe(**chosen | recipe.model_dump(exclude_none=True))
+
+
 class Job(BaseModel):
     """What to train on, and under which name.
 
@@ -148,7 +211,12 @@ class Job(BaseModel):
         season: Season length for baselines and MASE; the usual one of the frequency by default.
         on_gap: What to do with gaps against the frequency: `skip`, `fill` or `refuse`.
         note: A sentence for the report: how the recipe was chosen.
-        recipe: How the network is made and fitted.
+        method: `universal`: the bundled model as it is. `tuned`: it goes on learning on these
+            series. `plain`: a network of new weights, as `recipe` says. `auto`: the better of the
+            first two, by the end of the history; it is the default where no `recipe` is given.
+        budget: How long tuning may take; the fit of a plain network takes what its epochs take.
+        tune: How the universal network is tuned.
+        recipe: How a plain network is made and fitted.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -163,7 +231,18 @@ class Job(BaseModel):
     season: int | None = Field(default=None, ge=1)
     on_gap: OnGap = OnGap.SKIP
     note: str = ""
+    method: Method = "auto"
+    budget: timedelta | None = timedelta(minutes=10)
+    tune: TuneRecipe = TuneRecipe()
     recipe: Recipe = Recipe()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _settle_method(cls, fields: Any) -> Any:
+        # Who names what a plain network is made of wants one.
+        if isinstance(fields, dict) and "recipe" in fields:
+            return {"method": "plain"} | fields
+        return fields
 
     @field_validator("on_gap", mode="before")
     @classmethod
@@ -172,13 +251,19 @@ class Job(BaseModel):
         return OnGap.REJECT if on_gap == "refuse" else on_gap
 
 
-def read_job(config: Path | None, changes: dict[str, Any], recipe: dict[str, Any]) -> Job:
+def read_job(
+    config: Path | None,
+    changes: dict[str, Any],
+    recipe: dict[str, Any],
+    seeds: dict[str, Any] | None = None,
+) -> Job:
     """Return the job of a TOML file, with changes from the command line.
 
     Args:
         config: The file, or `None`. Its `file` is relative to it.
         changes: Fields of `Job` to set.
         recipe: Fields of `Recipe` to set.
+        seeds: `seed` and `repeats`, whichever recipe they are for.
 
     Raises:
         DataError: If the file is not TOML, or a field is unknown or not valid.
@@ -190,10 +275,14 @@ def read_job(config: Path | None, changes: dict[str, Any], recipe: dict[str, Any
             fields["file"] = config.parent / fields["file"]
     fields |= changes
     source = config or "the command line"
-    in_file = fields.get("recipe", {})
-    if not isinstance(in_file, dict):
-        raise DataError(f"{source}: recipe: expected a table [recipe], found {in_file!r}")
-    fields["recipe"] = in_file | recipe
+    tables = {"recipe": fields.pop("recipe", {}), "tune": fields.pop("tune", {})}
+    for name, table in tables.items():
+        if not isinstance(table, dict):
+            raise DataError(f"{source}: {name}: expected a table [{name}], found {table!r}")
+    tables["recipe"] |= recipe
+    is_plain = tables["recipe"] or fields.get("method") == "plain"
+    tables["recipe" if is_plain else "tune"] |= seeds or {}
+    fields |= {name: table for name, table in tables.items() if table}
     try:
         return Job(**fields)
     except ValidationError as error:

@@ -10,10 +10,11 @@ import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib.figure import Figure
 from PIL import Image
+from pydantic import JsonValue
 
 from forecaster import scores as measures
 from forecaster.network import Weights
-from forecaster.spec import ModelSpec
+from forecaster.spec import ModelSpec, UniversalTransformSpec
 from training.backtest import Walk
 from training.data import Panel
 from training.fit import History
@@ -28,6 +29,25 @@ _NAMES = {
     "persistence": "persistence (the last value)",
     "seasonal_naive": "seasonal naive",
 }
+
+
+@dataclass(frozen=True)
+class Tried:
+    """A model that there was to choose from.
+
+    Args:
+        name: What it is.
+        loss: How it did on the part held back for choosing; `None` where that was not looked at.
+        verdict: Whether it was kept, and why.
+    """
+
+    name: str
+    loss: float | None
+    verdict: str
+
+    def summary(self) -> dict[str, JsonValue]:
+        """Return it as a manifest has it."""
+        return {"name": self.name, "loss": self.loss, "verdict": self.verdict}
 
 
 @dataclass(frozen=True)
@@ -49,7 +69,12 @@ class Run:
 
 
 def render(
-    job: Job, runs: tuple[Run, ...], history: Panel, results: dict[str, Any]
+    job: Job,
+    runs: tuple[Run, ...],
+    history: Panel,
+    results: dict[str, Any],
+    recipe: dict[str, JsonValue],
+    tried: tuple[Tried, ...] = (),
 ) -> dict[str, bytes]:
     """Return the report's files by their path inside the model folder.
 
@@ -58,9 +83,12 @@ def render(
         runs: One for each seed, the kept one first.
         history: What was known before the test.
         results: As the manifest has them.
+        recipe: How the model was made, as the manifest has it.
+        tried: What there was to choose from.
     """
     kept = runs[0]
-    training = _png(draw_training(runs))
+    is_fitted = bool(kept.history)
+    training = _png(draw_training(runs)) if is_fitted else b""
     walk_forward = _png(draw_walk(kept.walk))
     page = _template().render(
         name=job.name,
@@ -82,13 +110,14 @@ def render(
             for level, share in results["model"]["coverage"].items()
         ),
         walk_forward=_inline(walk_forward),
-        training=_inline(training),
+        training=_inline(training) if is_fitted else "",
+        tried=[one.summary() | {"loss": _number(one.loss)} for one in tried],
         seeds=[
             {
                 "seed": run.seed,
                 "rmse": _number(run.rmse),
-                "loss": _number(run.history["loss"][-1]),
-                "epochs": len(run.history["loss"]),
+                "loss": _number(run.history["loss"][-1] if is_fitted else None),
+                "epochs": len(run.history["loss"]) if is_fitted else 0,
                 "seconds": f"{run.seconds:.1f}",
             }
             for run in runs
@@ -96,13 +125,10 @@ def render(
         mean=_number(results["seeds"]["mean"]),
         std=_number(results["seeds"]["std"]),
         parity="; ".join(f"{name} {value:.1g}" for name, value in kept.parity.items()),
-        recipe=_toml(job.recipe.model_dump(mode="json")),
+        recipe=_toml(recipe),
     )
-    return {
-        "report/index.html": page.encode(),
-        "report/training.png": training,
-        "report/walk_forward.png": walk_forward,
-    }
+    files = {"report/index.html": page.encode(), "report/walk_forward.png": walk_forward}
+    return files | ({"report/training.png": training} if is_fitted else {})
 
 
 def draw_training(runs: tuple[Run, ...]) -> Figure:
@@ -115,7 +141,7 @@ def draw_training(runs: tuple[Run, ...]) -> Figure:
         losses = runs[0].history.get(name)
         if losses:
             axes.plot(_epochs(losses), losses, label=label)
-    axes.set(xlabel="epoch", ylabel="loss, network units", yscale="log")
+    axes.set(xlabel="epoch, or round of tuning", ylabel="loss, network units", yscale="log")
     axes.legend(frameon=False)
     return figure
 
@@ -148,9 +174,12 @@ def _summary(job: Job, kept: Run, history: Panel) -> str:
     count = len(history.series)
     observations = sum(len(series.y) for series in history.series)
     units = " and ".join(str(units) for units in kept.spec.network.units)
+    made = f"A stateful LSTM of {units} units, trained on"
+    if isinstance(kept.spec.transform, UniversalTransformSpec):
+        how = "tuned to" if kept.history else "as it is, for"
+        made = f"The universal model, {how}"
     return (
-        f"A stateful LSTM of {units} units, trained on {observations:,} observations of "
-        f"{count:,} series of {job.file.name}"
+        f"{made} {observations:,} observations of {count:,} series of {job.file.name}"
         f"{', freq ' + history.freq if history.freq else ''}; policy {kept.spec.policy.value}."
     )
 

@@ -3,13 +3,13 @@
 Here is no Keras: rounds are made in a process of their own, which is to start quickly.
 """
 
+import signal
 from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from forecaster.spec import LONGEST_SEASON
 from forecaster.universal import UniversalTransform
 from training.errors import DataError
 from training.prior import generate
@@ -24,7 +24,7 @@ _EARLY = 10.0
 
 
 class PretrainRecipe(BaseModel):
-    """How the universal model is made. Every field is a flag of `stepcast pretrain`.
+    """How the universal model is made, as `examples/recipes/universal.toml` says it.
 
     Args:
         units: LSTM units.
@@ -75,13 +75,17 @@ def make_round(recipe: PretrainRecipe, seed: list[int]) -> Batches:
     streams: list[Stream] = []
     for length, count in recipe.series.items():
         made = generate(rng, count, length)
-        seasons = np.stack([made.season, made.second], axis=1)
-        seasons[seasons > LONGEST_SEASON] = 0
-        streams += [_weighted(one) for one in samples(UniversalTransform(), list(made.y), seasons)]
+        seasons = np.stack([made.season, made.second], axis=1)  # where 1 is none, as 0 is
+        streams += [weighted(one) for one in samples(UniversalTransform(), list(made.y), seasons)]
     return pack(streams, batch=recipe.batch, window=recipe.window)
 
 
-def _weighted(stream: Stream) -> Stream:
+def ignore_interrupts() -> None:
+    """Leave Ctrl-C to the process that waits for rounds."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def weighted(stream: Stream) -> Stream:
     """Weigh samples: little while a series is new, and nothing where it has no scale yet."""
     early = np.minimum(np.arange(1, len(stream) + 1) / _EARLY, 1.0)
     weights = stream.weights * early.astype(np.float32)

@@ -27,6 +27,10 @@ Array = NDArray[np.float32]
 Floats = NDArray[np.float64]
 
 
+# Steps before a held back part that give its state time to form; they are not scored.
+_WARMUP = 200
+
+
 @dataclass(frozen=True)
 class Stream:
     """Samples of one series, or of one contiguous piece of it, in time order.
@@ -119,6 +123,7 @@ def samples(
         now["missing"] = np.isnan(y)
         if ds is not None:
             now["ds"] = [ds[row][t] for row in rows]
+        now["gap"] = np.where(now["missing"], now["gap"] + 1, 0)
         y = last[:going] = np.where(now["missing"], last[:going], y)
         transform.observe(now, y)
         now["step"] += 1
@@ -134,6 +139,15 @@ def samples(
             Stream(inputs[:length, row], targets[:length, row], known.astype(np.float32))
         )
     return streams
+
+
+def tail(stream: Stream, count: int) -> Stream:
+    """Return the last `count` steps, behind unscored ones in which the state forms."""
+    start = len(stream) - count
+    first = max(start - _WARMUP, 0)
+    weights = stream.weights.copy()
+    weights[:start] = 0.0
+    return Stream(stream.inputs, stream.targets, weights)[first:]
 
 
 def cut(streams: Sequence[Stream], *, batch: int, window: int) -> list[Stream]:

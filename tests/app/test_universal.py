@@ -80,7 +80,9 @@ def test_a_setting_gives_the_season_of_new_series() -> None:
         assert season_of(service, "seeded") == [168, 24]
 
 
-@pytest.mark.parametrize("season", [-1, 169, [24, 24], [24, 168], [1, 2, 3], 1.5, "24", [24]])
+@pytest.mark.parametrize(
+    "season", [-1, 169, [24, 24], [24, 168], [1, 2, 3], 1.5, "24", [24], [168, 85]]
+)
 def test_what_is_no_season_is_refused(season: Any) -> None:
     with running(MODELS) as service:
         problem = service.refused("/seed-state", 422, unique_id="s", y=[1.0, 2.0], season=season)

@@ -80,3 +80,56 @@ def test_nothing_drifts_over_a_hundred_thousand_steps() -> None:
     assert largest[late].max() < 1.2 * largest[early].max()
     for name in ("long_covariance", "short_covariance"):
         assert np.linalg.eigvalsh(records[name].astype(float)).min() > 0.0
+
+
+RISING: dict[str, list[float]] = {
+    "two": [1.0, 2.0],
+    "five": [1.0, 2.0, 3.0, 4.0, 5.0],
+    "doubling": [1.0, 2.0, 4.0, 8.0, 16.0, 32.0],
+    "ten": [float(value) for value in range(10)],
+    "a ramp": [100.0 + 5.0 * value for value in range(30)],
+}
+
+
+@pytest.mark.parametrize("season", [(0, 0), (12, 0)])
+@pytest.mark.parametrize("name", RISING)
+def test_a_far_forecast_of_a_short_series_stays_in_proportion(
+    name: str, season: tuple[int, int]
+) -> None:
+    forecaster = artifact.load(UNIVERSAL).forecaster
+    y = np.array(RISING[name])
+
+    far = forecaster.forecast(forecaster.seed([y], seasons=[season]), h=100, levels=[0.025, 0.975])
+
+    reach = 30.0 * np.ptp(y)
+    assert np.abs(far.mean - y[-1]).max() < reach
+    assert np.abs(far.quantiles - y[-1]).max() < reach
+
+
+def test_a_ramp_goes_on_for_about_as_long_as_it_was_seen() -> None:
+    forecaster = artifact.load(UNIVERSAL).forecaster
+
+    far = forecaster.forecast(forecaster.seed([np.array(RISING["a ramp"])]), h=10)
+
+    assert far.mean[0, -1] == pytest.approx(245.0 + 50.0, rel=0.1)
+
+
+def test_a_long_run_of_missing_values_stays_in_proportion() -> None:
+    forecaster = artifact.load(UNIVERSAL).forecaster
+    y = 50.0 + 10.0 * np.sin(2 * np.pi * np.arange(200) / 24)
+
+    records = forecaster.seed([np.concatenate([y, np.full(1000, np.nan)])], seasons=[(24, 0)])
+
+    assert 20.0 < records["forecast"][0, 0] < 80.0
+
+
+def test_intervals_widen_while_values_are_missing() -> None:
+    forecaster = artifact.load(UNIVERSAL).forecaster
+    y = np.random.default_rng(2).normal(size=(40, 300)).cumsum(axis=1)
+    known, gap = y[:, :283], np.full(16, np.nan)
+
+    records = forecaster.seed([np.concatenate([one, gap]) for one in known])
+
+    bounds = records["forecast"][:, [1 + 2, 1 + 8]]  # levels 0.1 and 0.9
+    covered = (bounds[:, 0] <= y[:, -1]) & (y[:, -1] <= bounds[:, 1])
+    assert 0.6 < covered.mean() < 0.95  # not widened, they cover 30%

@@ -5,7 +5,7 @@ import io
 from rich.console import Console
 
 from stepcast.progress import TrainingProgress
-from training.job import Epoch
+from training.progress import Epoch
 
 
 def test_training_says_what_it_is_doing() -> None:

@@ -142,7 +142,7 @@ def test_what_cannot_be_walked_is_refused_before_the_fit(
     told: list[str] = []
 
     with pytest.raises(DataError, match=f"panel.csv: .*{problem}"):
-        train(Job(file=file, name="p", test=2), tmp_path, on_stage=told.append)
+        train(Job(file=file, name="p", test=2, method="plain"), tmp_path, on_stage=told.append)
 
     assert told == [f"Reading {file}"]
 
@@ -187,7 +187,7 @@ def test_a_series_too_short_to_learn_from_is_refused(tmp_path: Path) -> None:
     file = write_panel(tmp_path / "short.csv", [4])
 
     with pytest.raises(DataError, match="too few observations: 2 before the test"):
-        train(Job(file=file, name="short", test=2), tmp_path)
+        train(Job(file=file, name="short", test=2, method="plain"), tmp_path)
 
 
 def test_work_is_told_as_it_goes_on(tmp_path: Path) -> None:

@@ -1,0 +1,245 @@
+"""Models that stand on the universal one: as it is, or tuned to series of a user's own.
+
+Which of both, validation says: tuning goes on for as many rounds as forecast the end of the history
+best, and where that is none, the universal model is kept as it is.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import safetensors.numpy
+from pydantic import JsonValue
+
+from forecaster import artifact
+from forecaster.calendar import Clock
+from forecaster.journal import Season
+from forecaster.model import build_forecaster
+from forecaster.network import Weights
+from forecaster.spec import (
+    Cycle,
+    HeadSpec,
+    ModelSpec,
+    NetworkSpec,
+    StreamingScaler,
+    UniversalTransformSpec,
+)
+from forecaster.universal import CYCLES, UniversalTransform
+from training.backtest import backtest, check_walk, seasons_of
+from training.data import Panel
+from training.errors import DataError
+from training.export import check_parity
+from training.fit import History
+from training.network import StreamNetwork, get_weights, set_weights
+from training.progress import Epoch, OnEpoch, OnStage
+from training.recipe import Job, SettledTuneRecipe, settle_tuning
+from training.report import Run, Tried
+from training.rounds import weighted
+from training.streams import Stream, samples, tail
+from training.tune import draw, tune, widened
+
+BUNDLED = Path(__file__).parents[1] / "models" / "universal"
+
+# Below so many samples tuning learns the noise, and validation cannot tell.
+FEWEST_SAMPLES = 400
+# A cycle is learnt from a history that holds it so many times.
+_TIMES_SEEN = 2
+# Tuning is worth it from so much less loss on.
+_LEAST_GAIN = 0.01
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What all seeds of a job share.
+
+    Args:
+        recipe: Settled.
+        spec: How the model steps.
+        start: Weights that training begins with.
+        seasons: Of each series.
+        streams: What is learnt from.
+        rounds: For how many rounds; 0 keeps the universal model as it is.
+        losses: Those of the run that said so.
+        tried: What there was to choose from.
+    """
+
+    recipe: SettledTuneRecipe
+    spec: ModelSpec
+    start: Weights
+    seasons: list[Season]
+    streams: list[Stream]
+    rounds: int
+    losses: History
+    tried: tuple[Tried, ...]
+
+    @property
+    def repeats(self) -> int:
+        """How many seeds there are beside the recipe's; nothing is drawn for a model as it is."""
+        return self.recipe.repeats if self.rounds else 0
+
+    @property
+    def told(self) -> dict[str, JsonValue]:
+        """The recipe, as a manifest has it."""
+        if not self.rounds:
+            return {"method": "universal"}
+        recipe = self.recipe.model_copy(update={"rounds": self.rounds})
+        calendar = self.spec.transform.model_dump(mode="json")["calendar"]
+        return {"method": "tuned"} | recipe.model_dump(mode="json") | {"calendar": calendar}
+
+    def run(
+        self,
+        number: int,
+        history: Panel,
+        test: Panel,
+        season: int,
+        on_epoch: OnEpoch | None,
+        tell: OnStage,
+    ) -> Run:
+        """Tune on all of the history from one seed, if that is the plan, and walk over the test."""
+        recipe, seed = self.recipe, self.recipe.seed + number
+        started = time.perf_counter()
+        if self.rounds:
+            tell("Training")
+            tuned = tune(
+                recipe,
+                self.spec.network,
+                self.start,
+                self.streams,
+                rounds=self.rounds,
+                seed=seed,
+                on_round=_reporting(on_epoch, number, recipe, self.rounds),
+            )
+            network, losses = tuned.network, tuned.losses
+            if number == 0:
+                losses = {**losses, "val_loss": self.losses["val_loss"]}
+        else:
+            length = recipe.warmup + recipe.window
+            network = StreamNetwork(self.spec.network, batch=recipe.batch, window=length)
+            set_weights(network, widened(self.start, self.spec.network))
+            losses = {}
+        seconds = time.perf_counter() - started
+        tell("Walking over the test part")
+        weights = get_weights(network)
+        some = draw(np.random.default_rng(seed), self.streams, recipe, updates=1)
+        forecaster = build_forecaster(self.spec, weights)
+        return Run(
+            seed=seed,
+            spec=self.spec,
+            weights=weights,
+            history=losses,
+            seconds=seconds,
+            parity=check_parity(network, self.spec, some),
+            walk=backtest(forecaster, history, test, season=season, seasons=self.seasons),
+        )
+
+
+def plan(
+    job: Job,
+    history: Panel,
+    test: Panel,
+    on_epoch: OnEpoch | None,
+    tell: OnStage,
+    bundled: Path = BUNDLED,
+) -> Plan:
+    """Choose between the universal model as it is and for how long to tune it.
+
+    The end of each history is held back for that; the test is not looked at.
+
+    Raises:
+        DataError: If a series cannot be walked, or there is nothing to tune with.
+        DivergedError: If a loss is no finite number.
+    """
+    manifest = artifact.read_manifest(bundled)
+    weights = safetensors.numpy.load((bundled / artifact.WEIGHTS).read_bytes())
+    check_walk(history, test, UniversalTransform.context, job.file)
+    seasons = seasons_of(history, job.season)
+    calendar = cycles_of(history) if job.tune.calendar is None else job.tune.calendar
+    spec = ModelSpec(
+        network=manifest.network,
+        head=HeadSpec(kind="quantiles", quantiles=manifest.head.quantiles, calibrated=True),
+        transform=UniversalTransformSpec(),
+        scaler=StreamingScaler(),
+    )
+    streams = _streams(history, seasons, calendar)
+    count = sum(int(np.count_nonzero(stream.weights)) for stream in streams)
+    recipe = settle_tuning(job.tune, count)
+    as_it_is = Plan(recipe, spec, weights, seasons, streams, 0, {}, ())
+    if job.method == "universal":
+        return as_it_is
+    if count < FEWEST_SAMPLES:
+        few = f"{count} observations to learn from, fewer than {FEWEST_SAMPLES}"
+        if job.method == "tuned":
+            raise DataError(f"too few observations to tune with: {few}", path=job.file)
+        return replace(as_it_is, tried=(Tried("universal", None, f"kept: {few}"),))
+    network = NetworkSpec(
+        features=UniversalTransform(calendar).features,
+        units=spec.network.units,
+        outputs=spec.network.outputs,
+    )
+    tell("Trying")
+    held = [int(len(stream) * recipe.validation) for stream in streams]
+    trial = tune(
+        recipe,
+        network,
+        weights,
+        [one[: len(one) - count] for one, count in zip(streams, held, strict=True)],
+        [tail(one, count) for one, count in zip(streams, held, strict=True) if count],
+        rounds=recipe.rounds,
+        seed=recipe.seed,
+        seconds=None if job.budget is None else job.budget.total_seconds() / 2.0,
+        on_round=_reporting(on_epoch, 0, recipe),
+    )
+    untuned, best = trial.losses["val_loss"][0], min(trial.losses["val_loss"])
+    is_better = best < (1.0 - _LEAST_GAIN) * untuned or job.method == "tuned"
+    tried = (
+        Tried("universal", untuned, "" if is_better else "kept"),
+        Tried(f"tuned, {trial.rounds * recipe.updates} updates", best, "kept" if is_better else ""),
+    )
+    if not is_better or not trial.rounds:
+        return replace(as_it_is, tried=tried)
+    tuned = spec.model_copy(
+        update={"network": network, "transform": UniversalTransformSpec(calendar=calendar)}
+    )
+    return Plan(recipe, tuned, weights, seasons, streams, trial.rounds, trial.losses, tried)
+
+
+def cycles_of(history: Panel) -> tuple[Cycle, ...]:
+    """Return the cycles of the calendar that these series can tell of.
+
+    A cycle is longer than two steps, and one that is a season is left to the seasons: they follow
+    it as it changes.
+    """
+    if history.clock is not Clock.TIME:
+        return ()
+    spans = [int(series.ds[-1] - series.ds[0]) for series in history.series if len(series) > 1]
+    steps = [int(np.median(np.diff(series.ds))) for series in history.series if len(series) > 1]
+    if not spans:
+        return ()
+    span, step = int(np.median(spans)), int(np.median(steps))
+    return tuple(
+        name
+        for name, length in CYCLES.items()
+        if span >= _TIMES_SEEN * length and length > 2 * step and length // max(step, 1) > 60
+    )
+
+
+def _streams(history: Panel, seasons: list[Season], calendar: tuple[Cycle, ...]) -> list[Stream]:
+    walked = samples(
+        UniversalTransform(calendar),
+        [series.y for series in history.series],
+        np.array(seasons, np.int64).reshape(-1, 2),
+        [series.ds for series in history.series],
+        history.clock,
+    )
+    return [weighted(stream) for stream in walked]
+
+
+def _reporting(
+    on_epoch: OnEpoch | None, number: int, recipe: SettledTuneRecipe, rounds: int | None = None
+) -> Callable[[int, dict[str, float]], None] | None:
+    if on_epoch is None:
+        return None
+    runs, most = recipe.repeats + 1, rounds or recipe.rounds
+    return lambda done, losses: on_epoch(Epoch(number + 1, runs, done, most, losses))
