@@ -695,7 +695,7 @@ class ForecastService:
             history.y, history.ds, history.clock, freq=self.freq, on_gap=self._on_gap
         )
         self._forecaster.check_history(y)
-        season = history.season
+        season = history.season or self.model.season
         if season is None:
             season = infer_season(history.ds, history.clock)
             if season == NO_SEASON:

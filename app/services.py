@@ -131,7 +131,7 @@ def _season(model: Model, settings: Settings) -> Season:
     """Return the season of series about which nothing else is known."""
     if settings.season is not None:
         return parse_season(settings.season)
-    return season_of_length(model.manifest.season)
+    return model.season or season_of_length(model.manifest.season)
 
 
 def _open(model: Model, database: Database | None, settings: Settings) -> SeriesStore:

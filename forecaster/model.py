@@ -10,6 +10,7 @@ from forecaster.calendar import Freq
 from forecaster.errors import EngineUnavailableError
 from forecaster.forecaster import Forecaster
 from forecaster.head import Head
+from forecaster.journal import Season
 from forecaster.network import Network, NumpyNetwork, Weights
 from forecaster.spec import Manifest, ModelSpec, NetworkSpec, UniversalTransformSpec
 from forecaster.transform import PlainTransform, Transform
@@ -38,6 +39,12 @@ class Model:
     manifest: Manifest
     forecaster: Forecaster
     states: dict[str, np.void]
+
+    @property
+    def season(self) -> Season | None:
+        """The season of every series of which nothing else is said; `None`: its times tell it."""
+        transform = self.manifest.transform
+        return transform.season if isinstance(transform, UniversalTransformSpec) else None
 
     @property
     def name(self) -> str:

@@ -130,10 +130,12 @@ class UniversalTransformSpec(Spec):
     Args:
         calendar: What the network is told of the time of the last observation: where in its day,
             its week or its year that lies.
+        season: That of every series of which nothing else is said; by default its times tell it.
     """
 
     kind: Literal["universal"] = "universal"
     calendar: tuple[Cycle, ...] = ()
+    season: tuple[SeasonLength, InnerSeasonLength] | None = None
 
     @model_validator(mode="after")
     def _check_calendar(self) -> "UniversalTransformSpec":

@@ -57,7 +57,10 @@ Target = Annotated[str | None, typer.Option("--target", help="Column of the valu
 FreqOption = Annotated[
     str | None, typer.Option(help="Distance of observations, as MS, D, h, 15min; else inferred.")
 ]
-Season = Annotated[int | None, typer.Option(min=1, help="Season length, else freq's usual one.")]
+Season = Annotated[
+    str | None,
+    typer.Option(help="The season's length, or 168,24 for one within another; times tell it else."),
+]
 Gap = Annotated[GapChoice, typer.Option(help="Where the file leaves steps out.")]
 
 
@@ -236,7 +239,7 @@ def train(
         "time_column": time_column,
         "target_column": target_column,
         "freq": freq,
-        "season": season,
+        "season": _season(season),
         "on_gap": _on_gap(on_gap) if on_gap else None,
         "method": method,
         "budget": budget and _duration(budget),
@@ -393,13 +396,14 @@ def backtest(
     _warn_of_gaps(panel.gaps, _on_gap(on_gap))
     history, held_back = panel.split(test or default_test(panel))
     _warn_of_data_trained_on(loaded.manifest, panel, len(held_back.series[0]))
+    told = _told_season(season)
     with step_progress(messages, "Walking forward") as progress:
         walk = backtest(
             loaded.forecaster,
             history,
             held_back,
-            season=season or usual_season(loaded.manifest, panel),
-            seasons=seasons_of(history, season),
+            season=_baseline_season(season) or usual_season(loaded.manifest, panel),
+            seasons=seasons_of(history, loaded.season if told is None else told),
             progress=progress,
         )
     scores = walk.summary()
@@ -494,7 +498,7 @@ def walk(
         model=model,
         key=api_key,
         keep=keep,
-        season=season,
+        season=_baseline_season(season),
         lines=lines,
     )
     scores = walked.summary()
@@ -564,6 +568,30 @@ def _given(fields: dict[str, Any]) -> dict[str, Any]:
 
 def _on_gap(choice: GapChoice) -> OnGap:
     return OnGap.REJECT if choice is GapChoice.REFUSE else OnGap(choice.value)
+
+
+def _season(text: str | None) -> int | list[float | str] | str | None:
+    """Return one season or two; what is none is left for the job to refuse."""
+    if text is None or "," in text:
+        return text and _numbers(text, int)
+    return int(text) if text.isdecimal() else text
+
+
+def _told_season(text: str | None) -> tuple[int, int] | None:
+    """Return the season that a flag names; one that is too long is none."""
+    if text is None:
+        return None
+    from forecaster.season import parse_season, season_of_length
+
+    return season_of_length(int(text)) if text.isdecimal() else parse_season(text)
+
+
+def _baseline_season(text: str | None) -> int | None:
+    """Return the shortest season that a flag names: that of baselines and of MASE."""
+    told = _told_season(text)
+    if text is None or told is None:
+        return None
+    return told[1] or (int(text) if text.isdecimal() else told[0])
 
 
 def _numbers(text: str, kind: type[int] | type[float]) -> list[float | str]:

@@ -17,7 +17,7 @@ from forecaster.calendar import Freq
 from forecaster.forecaster import Forecaster
 from forecaster.head import interval_levels
 from forecaster.journal import Season
-from forecaster.season import infer_season, season_of_length
+from forecaster.season import infer_season
 from forecaster.spec import Manifest
 from training.data import Panel
 from training.errors import DataError
@@ -147,7 +147,7 @@ def backtest(
     )
 
 
-def seasons_of(history: Panel, season: int | None) -> list[Season]:
+def seasons_of(history: Panel, season: Season | None) -> list[Season]:
     """Return what a model that takes note of seasons is told of each series.
 
     Args:
@@ -155,7 +155,7 @@ def seasons_of(history: Panel, season: int | None) -> list[Season]:
         season: Their season; by default their times tell it.
     """
     if season is not None:
-        return [season_of_length(season)] * len(history.series)
+        return [season] * len(history.series)
     return [infer_season(series.ds, history.clock) for series in history.series]
 
 

@@ -82,7 +82,7 @@ def train(
         on_gap=job.on_gap,
     )
     history, test = panel.split(job.test or default_test(panel))
-    season = job.season or usual_season(None, panel)
+    season = job.baseline_season or usual_season(None, panel)
     plan: plain.Plan | standing.Plan
     if job.method == "plain":
         plan = plain.plan(job, history, test)

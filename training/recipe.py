@@ -15,6 +15,9 @@ from pydantic import (
 )
 
 from forecaster.cursor import OnGap
+from forecaster.errors import InvalidRequestError
+from forecaster.journal import Season
+from forecaster.season import make_season, season_of_length
 from forecaster.spec import QUANTILES, Cycle, FreqText, HeadSpec, Name, Policy
 from training.errors import DataError
 
@@ -208,7 +211,8 @@ class Job(BaseModel):
         time_column: Column of the times, `ds` by default.
         target_column: Column of the values, `y` by default.
         freq: Distance between observations; inferred by default.
-        season: Season length for baselines and MASE; the usual one of the frequency by default.
+        season: The season, or one and a shorter one within it, as [168, 24]; by default the times
+            of each series tell it. Baselines and MASE take the shorter one.
         on_gap: What to do with gaps against the frequency: `skip`, `fill` or `refuse`.
         note: A sentence for the report: how the recipe was chosen.
         method: `universal`: the bundled model as it is. `tuned`: it goes on learning on these
@@ -228,7 +232,7 @@ class Job(BaseModel):
     time_column: str | None = None
     target_column: str | None = None
     freq: FreqText = None
-    season: int | None = Field(default=None, ge=1)
+    season: Annotated[int, Field(ge=1)] | tuple[int, int] | None = None
     on_gap: OnGap = OnGap.SKIP
     note: str = ""
     method: Method = "auto"
@@ -243,6 +247,28 @@ class Job(BaseModel):
         if isinstance(fields, dict) and "recipe" in fields:
             return {"method": "plain"} | fields
         return fields
+
+    @property
+    def baseline_season(self) -> int | None:
+        """The season of the seasonal naive forecast and of MASE, if one is named."""
+        return self.season[1] if isinstance(self.season, tuple) else self.season
+
+    @property
+    def told_season(self) -> Season | None:
+        """What the universal model is told of every series, if one is named."""
+        if isinstance(self.season, tuple):
+            return make_season(*self.season)
+        return None if self.season is None else season_of_length(self.season)
+
+    @field_validator("season")
+    @classmethod
+    def _check_season(cls, season: int | tuple[int, int] | None) -> int | tuple[int, int] | None:
+        if isinstance(season, tuple):
+            try:
+                make_season(*season)
+            except InvalidRequestError as error:
+                raise ValueError(str(error).removeprefix("season: ")) from error
+        return season
 
     @field_validator("on_gap", mode="before")
     @classmethod

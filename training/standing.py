@@ -154,12 +154,12 @@ def plan(
     manifest = artifact.read_manifest(bundled)
     weights = safetensors.numpy.load((bundled / artifact.WEIGHTS).read_bytes())
     check_walk(history, test, UniversalTransform.context, job.file)
-    seasons = seasons_of(history, job.season)
+    seasons = seasons_of(history, job.told_season)
     calendar = cycles_of(history) if job.tune.calendar is None else job.tune.calendar
     spec = ModelSpec(
         network=manifest.network,
         head=HeadSpec(kind="quantiles", quantiles=manifest.head.quantiles, calibrated=True),
-        transform=UniversalTransformSpec(),
+        transform=UniversalTransformSpec(season=job.told_season),
         scaler=StreamingScaler(),
     )
     streams = _streams(history, seasons, calendar)
@@ -199,9 +199,8 @@ def plan(
     )
     if not is_better or not trial.rounds:
         return replace(as_it_is, tried=tried)
-    tuned = spec.model_copy(
-        update={"network": network, "transform": UniversalTransformSpec(calendar=calendar)}
-    )
+    transform = UniversalTransformSpec(calendar=calendar, season=job.told_season)
+    tuned = spec.model_copy(update={"network": network, "transform": transform})
     return Plan(recipe, tuned, weights, seasons, streams, trial.rounds, trial.losses, tried)
 
 

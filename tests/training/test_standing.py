@@ -112,7 +112,9 @@ def test_the_written_model_scores_as_reported(tuned: tuple[Any, Path], engine: E
     model = artifact.load(trained.folder, engine)
     history, test = read_panel(file).split(100)
 
-    walk = backtest(model.forecaster, history, test, season=24, seasons=seasons_of(history, 24))
+    walk = backtest(
+        model.forecaster, history, test, season=24, seasons=seasons_of(history, (24, 0))
+    )
 
     found, expected = walk.summary()["model"]["rmse"], trained.scores["model"]["rmse"]
     assert found == pytest.approx(expected, rel=AGREE if engine is Engine.NUMPY else 1e-4)
@@ -131,6 +133,25 @@ def test_a_far_forecast_keeps_the_calendar(tuned: tuple[Any, Path]) -> None:
     days = panel.series[0].ds[800:884] // 3_600_000_000 % 168 / 168.0
     wave = 100.0 + 3.0 * np.sin(2 * np.pi * days)
     assert np.corrcoef(far.mean[0], wave)[0, 1] > 0.8
+
+
+def test_a_season_that_is_named_is_that_of_series_that_tell_none(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("ds,y\n" + "".join(f"{n},{n % 12 + n % 4}\n" for n in range(100)))
+
+    trained = train(Job(file=path, name="mine", test=10, season=(12, 4)), tmp_path)
+
+    model = artifact.load(trained.folder)
+    assert model.season == (12, 4)
+    assert model.manifest.season == 4
+    assert [record["season"].tolist() for record in model.states.values()] == [[12, 4]]
+    assert trained.runs[0].walk.season == 4
+
+
+@pytest.mark.parametrize("season", [(12, 12), (200, 4), (168, 100)])
+def test_what_is_no_season_is_refused(season: tuple[int, int]) -> None:
+    with pytest.raises(ValueError, match="expected"):
+        Job(file=SHAMPOO, name="mine", season=season)
 
 
 def test_what_is_too_short_to_tune_with_is_refused(tmp_path: Path) -> None:
