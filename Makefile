@@ -33,8 +33,9 @@ train: setup ## Fit the worked example again
 universal: setup ## Make the universal model again (ten minutes on two cores)
 	$(BIN)/stepcast pretrain --config examples/recipes/universal.toml --force
 
-skill: setup ## Score the universal model on data that it never saw, into docs/universal.md
+skill: setup ## Score the universal model and what training makes of it on data sets, into docs/
 	$(BIN)/python -m benchmarks.skill
+	$(BIN)/python -m benchmarks.trained
 
 bench: $(VENV)/.installed-bench ## Measure what docs/performance.md claims (needs wrk, ten minutes)
 	$(BIN)/python -m benchmarks

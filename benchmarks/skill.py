@@ -223,11 +223,11 @@ def main() -> None:
         write(found, BEGIN, END)
 
 
-def write(found: str, begin: str, end: str) -> None:
-    """Put a table into the page, between two marks."""
-    before, rest = PAGE.read_text(encoding="utf-8").split(begin)
+def write(found: str, begin: str, end: str, page: Path = PAGE) -> None:
+    """Put a table into a page, between two marks."""
+    before, rest = page.read_text(encoding="utf-8").split(begin)
     _, after = rest.split(end)
-    PAGE.write_text(f"{before}{begin}\n{found}\n{end}{after}", encoding="utf-8")
+    page.write_text(f"{before}{begin}\n{found}\n{end}{after}", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -375,12 +375,15 @@ def backtest(
     freq: FreqOption = None,
     season: Season = None,
     on_gap: Gap = GapChoice.SKIP,
+    h: Annotated[
+        int, typer.Option(min=1, help="Score forecasts of up to so many steps ahead, each alone.")
+    ] = 1,
     as_json: Json = False,
 ) -> None:
     """Walk a model over the end of a file, beside persistence and the seasonal naive forecast."""
     from forecaster import artifact
     from stepcast.progress import step_progress
-    from training.backtest import backtest, default_test, seasons_of, usual_season
+    from training.backtest import backtest, default_test, seasons_of, usual_season, walk_ahead
     from training.data import read_panel
 
     with _loading_tensorflow() if engine is Engine.KERAS else nullcontext():
@@ -397,21 +400,30 @@ def backtest(
     history, held_back = panel.split(test or default_test(panel))
     _warn_of_data_trained_on(loaded.manifest, panel, len(held_back.series[0]))
     told = _told_season(season)
+    seasons = seasons_of(history, loaded.season if told is None else told)
     with step_progress(messages, "Walking forward") as progress:
         walk = backtest(
             loaded.forecaster,
             history,
             held_back,
             season=_baseline_season(season) or usual_season(loaded.manifest, panel),
-            seasons=seasons_of(history, loaded.season if told is None else told),
+            seasons=seasons,
             progress=progress,
         )
     scores = walk.summary()
+    ahead = []
+    if h > 1:
+        with step_progress(messages, f"Forecasting {h} steps each time") as progress:
+            ahead = walk_ahead(
+                loaded.forecaster, history, held_back, h, seasons=seasons, progress=progress
+            )
     _warn_of_baselines(scores)
     if as_json:
-        _print_json(scores)
-    else:
-        _print_scores(scores, f"{model} over the last {walk.steps} observations of {file}")
+        _print_json(scores | ({"ahead": ahead} if ahead else {}))
+        return
+    _print_scores(scores, f"{model} over the last {walk.steps} observations of {file}")
+    if ahead:
+        _print_ahead(ahead)
 
 
 @app.command(epilog="Example: `stepcast serve --port 8080`")
@@ -568,6 +580,21 @@ def _given(fields: dict[str, Any]) -> dict[str, Any]:
 
 def _on_gap(choice: GapChoice) -> OnGap:
     return OnGap.REJECT if choice is GapChoice.REFUSE else OnGap(choice.value)
+
+
+def _print_ahead(ahead: list[dict[str, Any]]) -> None:
+    """Print how far forecasts did, a line for each step ahead."""
+    table = Table(title="by steps ahead")
+    for column in ("h", "RMSE", "MAE", *(f"{level}% covers" for level in measures.LEVELS)):
+        table.add_column(column, justify="right")
+    for row in ahead:
+        covered = [row["coverage"].get(str(level)) for level in measures.LEVELS]
+        table.add_row(
+            str(row["h"]),
+            *("-" if row[name] is None else f"{row[name]:,.4f}" for name in ("rmse", "mae")),
+            *("-" if share is None else f"{share:.0%}" for share in covered),
+        )
+    output.print(table)
 
 
 def _season(text: str | None) -> int | list[float | str] | str | None:

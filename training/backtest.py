@@ -147,6 +147,76 @@ def backtest(
     )
 
 
+def walk_ahead(
+    forecaster: Forecaster,
+    history: Panel,
+    test: Panel,
+    h: int,
+    *,
+    seasons: Sequence[Season] | None = None,
+    progress: Progress | None = None,
+) -> list[dict[str, JsonValue]]:
+    """Walk as `backtest` does, forecasting `h` steps each time, and score each step ahead.
+
+    Args:
+        forecaster: Steps the series.
+        history: What was known before the test.
+        test: The same series in the same order, the same number of observations of each.
+        h: How many steps, at most those of the test.
+        seasons: What the model is told of the season of each series; nothing by default.
+        progress: Called with the steps done and the steps there are.
+
+    Returns:
+        For each step ahead RMSE, MAE and coverage, over all its forecasts: RMSE and MAE are means
+        over series, `None` where no actual is known.
+
+    Raises:
+        DataError: If a history does not lead to a first forecast, or the test is too short.
+    """
+    check_walk(history, test, forecaster.context)
+    y = np.array([series.y for series in test.series])
+    ds = np.array([series.ds for series in test.series])
+    count, steps = y.shape
+    if h > steps:
+        raise DataError(f"h: expected at most the {steps} observations held back, found {h}")
+    records = forecaster.seed(
+        [series.y for series in history.series],
+        [series.ds for series in history.series],
+        history.clock,
+        seasons,
+    )
+    levels = [bound for level in scores.LEVELS for bound in interval_levels(level)]
+    means = np.full((h, count, steps), np.nan)
+    bounds = np.full((h, count, steps, len(levels)), np.nan)
+    for t in range(steps):
+        within = min(h, steps - t)
+        standing = forecaster.forecast(records, within, levels, seed=t)
+        for ahead in range(within):
+            means[ahead, :, t + ahead] = standing.mean[:, ahead]
+            bounds[ahead, :, t + ahead] = standing.quantiles[:, ahead]
+        records = forecaster.observe(records, y[:, t], ds[:, t], history.clock)
+        if progress is not None:
+            progress(t + 1, steps)
+    return [_score_ahead(number + 1, y, means[number], bounds[number]) for number in range(h)]
+
+
+def _score_ahead(ahead: int, y: Floats, mean: Floats, bounds: Floats) -> dict[str, JsonValue]:
+    known = ~np.isnan(y) & ~np.isnan(mean)
+    rows = [
+        (scores.rmse(y[row][which], mean[row][which]), scores.mae(y[row][which], mean[row][which]))
+        for row, which in enumerate(known)
+        if which.any()
+    ]
+    rmse, mae = zip(*rows, strict=True) if rows else ((), ())
+    actual, inside = y[known], bounds[known]
+    coverage = {
+        str(level): scores.coverage(actual, inside[:, 2 * number], inside[:, 2 * number + 1])
+        for number, level in enumerate(scores.LEVELS)
+        if len(actual)
+    }
+    return {"h": ahead, "rmse": _mean([*rmse]), "mae": _mean([*mae]), "coverage": {**coverage}}
+
+
 def seasons_of(history: Panel, season: Season | None) -> list[Season]:
     """Return what a model that takes note of seasons is told of each series.
 

@@ -133,3 +133,20 @@ def test_intervals_widen_while_values_are_missing() -> None:
     bounds = records["forecast"][:, [1 + 2, 1 + 8]]  # levels 0.1 and 0.9
     covered = (bounds[:, 0] <= y[:, -1]) & (y[:, -1] <= bounds[:, 1])
     assert 0.6 < covered.mean() < 0.95  # not widened, they cover 30%
+
+
+@pytest.mark.parametrize("factor", [0.3, 3.0, 10.0])
+def test_coverage_is_back_soon_after_a_jump_in_variance(factor: float) -> None:
+    model = artifact.load(UNIVERSAL)
+    rng = np.random.default_rng(3)
+    y, records = np.zeros(60), model.forecaster.new(60)
+    inside = np.empty((1000, len(scores.LEVELS)))
+
+    for t in range(1000):
+        y = 0.8 * y + (1.0 if t < 600 else factor) * rng.normal(size=60)
+        model.forecaster.observe_in_place(records, y)
+        bounds = records["stood"][:, 1:]
+        inside[t] = [((bounds[:, low] <= y) & (y <= bounds[:, low + 1])).mean() for low in (0, 2)]
+
+    np.testing.assert_allclose(inside[300:600].mean(axis=0), [0.80, 0.95], atol=0.02)
+    np.testing.assert_allclose(inside[800:].mean(axis=0), [0.80, 0.95], atol=0.05)

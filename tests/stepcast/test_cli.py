@@ -438,3 +438,14 @@ def test_a_season_that_is_named_goes_before_the_one_that_times_tell() -> None:
 
     assert without["model"]["rmse"] != with_one["model"]["rmse"]
     assert printed(*walk, "--season", "12") == with_one
+
+
+def test_a_backtest_scores_each_step_ahead() -> None:
+    walk = ("backtest", SHAMPOO, "--model", "universal", "--test", "12", "--h", "3")
+
+    scores, shown = printed(*walk), stepcast(*walk)
+
+    assert [row["h"] for row in scores["ahead"]] == [1, 2, 3]
+    assert scores["ahead"][0]["rmse"] == pytest.approx(scores["model"]["rmse"])
+    assert "by steps ahead" in shown.stdout
+    assert f"{scores['ahead'][2]['rmse']:,.4f}" in shown.stdout

@@ -12,7 +12,7 @@ from forecaster.head import Head
 from forecaster.scores import LEVELS, METHODS
 from forecaster.spec import HeadSpec, MinMaxScaler, PlainTransformSpec
 from forecaster.transform import PlainTransform
-from training.backtest import Walk, backtest, default_test, seasonal_naive
+from training.backtest import Walk, backtest, default_test, seasonal_naive, walk_ahead
 from training.data import Panel, Series
 from training.errors import DataError
 
@@ -146,3 +146,34 @@ def test_seasonal_naive_falls_back_to_the_last_value_before_a_season_is_known() 
 def test_a_tenth_of_the_shortest_series_is_held_back_by_default() -> None:
     assert default_test(panel([0.0] * 36, [0.0] * 50)) == 3
     assert default_test(panel([0.0] * 5)) == 1
+
+
+def test_each_step_ahead_is_scored_alone() -> None:
+    """The last change is forecast to go on: from 1, 2 come 3, 4, 5."""
+    history, test = panel([1, 2, 3, 4, 6]).split(3)
+
+    ahead = walk_ahead(forecaster(), history, test, 3)
+
+    assert [row["h"] for row in ahead] == [1, 2, 3]
+    assert [row["rmse"] for row in ahead] == pytest.approx([(1 / 3) ** 0.5, 0.5**0.5, 1.0])
+    assert [row["mae"] for row in ahead] == pytest.approx([1 / 3, 1 / 2, 1.0])
+    for row in ahead:
+        assert row["coverage"] == {"80": 1.0, "95": 1.0}
+
+
+def test_the_first_step_ahead_scores_as_the_walk() -> None:
+    rng = np.random.default_rng(1)
+    history, test = panel(*rng.normal(size=(3, 30)).cumsum(axis=1).tolist()).split(10)
+
+    (first, *_) = walk_ahead(forecaster(), history, test, 4)
+    walk = backtest(forecaster(), history, test, season=1).summary()["model"]
+
+    assert (first["rmse"], first["mae"]) == pytest.approx((walk["rmse"], walk["mae"]))
+    assert first["coverage"] == pytest.approx(walk["coverage"])
+
+
+def test_no_further_than_the_test_is_scored() -> None:
+    history, test = panel([1, 2, 3, 4, 6]).split(2)
+
+    with pytest.raises(DataError, match="expected at most the 2 observations held back, found 3"):
+        walk_ahead(forecaster(), history, test, 3)
