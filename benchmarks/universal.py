@@ -2,10 +2,12 @@
 
 import shutil
 from collections.abc import Callable
-from functools import partial
+from itertools import cycle
 from pathlib import Path
 
 import numpy as np
+import safetensors.numpy
+from numpy.typing import NDArray
 
 from benchmarks import processes, wrk
 from benchmarks.http import CALLERS, DO_NOTHING, compare, warm_up
@@ -15,10 +17,17 @@ from benchmarks.processes import Server
 from benchmarks.wrk import Kind
 from forecaster import artifact
 from forecaster.forecaster import Forecaster
+from forecaster.head import Head
+from forecaster.model import Model
+from forecaster.network import NumpyNetwork
 
 BUNDLED = Path(__file__).parents[1] / "models" / "universal"
 COUNTS = (1, 64, 1024, 8192)
 SEASON = (24, 0)
+Floats = NDArray[np.float64]
+Records = NDArray[np.void]
+Step = Callable[[Records, Floats], None]
+
 # Observations of each series before: two seasons, so that all that there is to a step is done.
 _WARM = 60
 
@@ -42,28 +51,54 @@ def run(folder: Path, *, quick: bool) -> Lines:
 
 
 def _steps(rounds: int) -> Lines:
-    """Measure `Forecaster.observe`: transform, network, scores, intervals, and a copy."""
-    bundled = artifact.load(BUNDLED).forecaster
-    models = {"universal": bundled, "plain, 32 units": make_forecaster()}
+    """Measure steps of records in place: transform, network, scores and intervals."""
+    bundled, plain = artifact.load(BUNDLED), make_forecaster()
+    forecaster = bundled.forecaster
+    facts = {"record_bytes": float(forecaster.dtype.itemsize)}
     lines: Lines = []
     for count in COUNTS:
-        samples = interleave(
-            {name: _per_series(one, count) for name, one in models.items()}, rounds
-        )
+        contestants = {
+            "universal": _per_series(
+                bundled.forecaster, bundled.forecaster.observe_in_place, count
+            ),
+            "its step alone": _per_series(forecaster, _step_of(bundled), count),
+            "plain, 32 units": _per_series(plain, plain.observe_in_place, count),
+        }
+        samples = interleave(contestants, rounds)
         for name, some in samples.items():
-            against = {} if name != "universal" else {"plain": samples["plain, 32 units"]}
+            against = {"plain": samples["plain, 32 units"]} if name == "universal" else {}
+            more = facts if name == "universal" else {}
             text = f"{name}, K = {count}"
-            facts = {"record_bytes": float(models[name].dtype.itemsize)}
-            lines.append(row("universal", text, "us/series", some, against=against, facts=facts))
+            lines.append(row("universal", text, "us/series", some, against=against, facts=more))
     return lines
 
 
-def _per_series(forecaster: Forecaster, count: int) -> Callable[[], float]:
+def _step_of(model: Model) -> Step:
+    """Return transform, network and head, without scores and calibration."""
+    transform, head = model.forecaster.transform, Head(model.manifest.head)
+    weights = safetensors.numpy.load((BUNDLED / artifact.WEIGHTS).read_bytes())
+    network = NumpyNetwork(model.manifest.network, weights)
+
+    def step(records: Records, y: Floats) -> None:
+        transform.observe(records, y)
+        records["step"] += 1
+        outputs, h, c = network.step(transform.inputs(records), records["h"], records["c"])
+        records["h"], records["c"] = h, c
+        records["forecast"] = transform.unscale(records, head.read(outputs))
+
+    return step
+
+
+def _per_series(forecaster: Forecaster, take: Step, count: int) -> Callable[[], float]:
     records = forecaster.new(count)
     records["season"] = SEASON
     rng = np.random.default_rng(0)
-    y = rng.normal(100.0, 1.0, (_WARM + 1, count))
-    for row_of_y in y[:_WARM]:
-        forecaster.observe_in_place(records, row_of_y)
-    sample = timed(partial(forecaster.observe, records, y[_WARM]))
+    values = cycle(rng.normal(100.0, 1.0, (_WARM, count)))
+
+    def step() -> None:
+        take(records, next(values))
+
+    for _ in range(_WARM):
+        step()
+    sample = timed(step)
     return lambda: sample() / count

@@ -25,6 +25,7 @@ LEVEL_RANGE = (0.001, 0.999)
 _SLICES = 2000
 
 _NORMAL = NormalDist()
+_ZERO = np.float32(0.0)
 
 
 class Head:
@@ -71,12 +72,7 @@ class Head:
         read = outputs.T.copy()
         levels, middle = read[1:], self._median
         median = levels[middle].copy()
-        # softplus(x) = log(1 + exp(-|x|)) + max(x, 0), which cannot overflow.
-        log = np.exp(-np.abs(levels))
-        log += 1.0
-        np.log(log, out=log)
-        np.maximum(levels, 0.0, out=levels)
-        levels += log
+        np.logaddexp(levels, _ZERO, out=levels)  # the softplus, which cannot overflow
         above, below = levels[middle + 1 :], levels[:middle]
         np.add.accumulate(above, axis=0, out=above)
         np.add.accumulate(below[::-1], axis=0, out=below[::-1])
@@ -112,7 +108,7 @@ class Head:
         """
         low, anchor, share = self._located(tuple(levels))
         if share is None:
-            return quantiles[..., anchor]
+            return quantiles.take(anchor, axis=-1)
         distance = quantiles[..., low + 1] - quantiles[..., low]
         distance *= share
         distance += quantiles[..., anchor]

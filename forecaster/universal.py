@@ -43,10 +43,9 @@ AHEAD = ("long", "short", "last", "base")
 _LAST, BASE = AHEAD.index("last"), AHEAD.index("base")
 _WINDOWS = np.array([60.0, 60.0, 200.0, 8.0])
 
-# An error counts for no more than so many times the root mean square of those before it: once more
-# than 2 are known, and once more than 8.
-_UNSETTLED, _SETTLED = 2, 8
-_EARLY_OUTLIER, _OUTLIER = 30.0, 6.0
+# An error counts for no more than so many times the root mean square of those before it, by how
+# many there are: 2 tell nothing, 8 little.
+_OUTLIER = np.array([1e300] * 3 + [30.0] * 6 + [6.0])
 
 _SMOOTHING = 0.8  # how much of its last error the smoothed level carries on
 _TRUST = 10  # a candidate's weight falls with this power of its error
@@ -224,14 +223,13 @@ def _learn(records: Records, y: Floats) -> None:
     BANK.update(records["weights"], covariances, records["regressors"], target)
 
     # Beyond what the regressions see of it, how far the level is says no more.
-    reach = np.where(rms[:, _LAST] > 0.0, _FURTHEST * _LEVEL_UNIT * rms[:, _LAST], np.inf)
+    moves = rms > 0.0
+    reach = np.where(moves[:, _LAST], _FURTHEST * _LEVEL_UNIT * rms[:, _LAST], np.inf)
     away = np.maximum(np.minimum(y - level, reach), -reach)
     level += away / np.minimum(seen + 1, _LEVEL_WINDOW)
 
-    size = np.abs(errors)
-    is_settled = (seen > _UNSETTLED)[:, None] & (rms > 0.0)
-    most = np.where(seen > _SETTLED, _OUTLIER, _EARLY_OUTLIER)[:, None] * rms
-    size = np.where(is_settled, np.minimum(size, most), size)
+    most = _OUTLIER.take(np.minimum(seen, len(_OUTLIER) - 1))[:, None] * rms
+    size = np.minimum(np.abs(errors), np.where(moves, most, np.inf))
     gain = 1.0 / np.minimum(seen[:, None], _WINDOWS)
     # Not a sum of squares: 1e300 has a root mean square, and no square.
     np.hypot(rms * np.sqrt(1.0 - gain), size * np.sqrt(gain), out=rms)
