@@ -165,7 +165,8 @@ def plan(
     streams = _streams(history, seasons, calendar)
     count = sum(int(np.count_nonzero(stream.weights)) for stream in streams)
     recipe = settle_tuning(job.tune, count)
-    as_it_is = Plan(recipe, spec, weights, seasons, streams, 0, {}, ())
+    told_less = [replace(one, inputs=one.inputs[:, : spec.network.features]) for one in streams]
+    as_it_is = Plan(recipe, spec, weights, seasons, told_less, 0, {}, ())
     if job.method == "universal":
         return as_it_is
     if count < FEWEST_SAMPLES:

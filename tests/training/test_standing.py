@@ -135,6 +135,22 @@ def test_a_far_forecast_keeps_the_calendar(tuned: tuple[Any, Path]) -> None:
     assert np.corrcoef(far.mean[0], wave)[0, 1] > 0.8
 
 
+@pytest.mark.slow
+def test_what_tuning_does_not_help_keeps_the_universal_model(tmp_path: Path) -> None:
+    """It was tried with a calendar, of which the universal model is told nothing."""
+    file = write(tmp_path / "noise.csv", "2020-01-01", "1D", 900)
+    job = Job(file=file, name="noise", test=50, tune=TuneRecipe(rounds=2, updates=2))
+
+    trained = train(job, tmp_path)
+
+    universal, tuned = trained.tried
+    assert universal.verdict == "kept"
+    assert tuned.loss is not None
+    model = artifact.load(trained.folder)
+    assert model.manifest.recipe == {"method": "universal"}
+    assert model.manifest.transform.model_dump()["calendar"] == ()
+
+
 def test_a_season_that_is_named_is_that_of_series_that_tell_none(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_text("ds,y\n" + "".join(f"{n},{n % 12 + n % 4}\n" for n in range(100)))
