@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 Records = NDArray[np.void]
 
-# What every report shows, and for whom.
+# What every report shows, and for whom. Training walks the universal model too, as it is.
 MEASURES = ("rmse", "mae", "mase", "smape")
 METHODS = ("model", "persistence", "seasonal_naive")
+UNIVERSAL = "universal"
 
 # Central intervals whose coverage is kept, in percent.
 LEVELS = (80, 95)

@@ -656,7 +656,9 @@ def _print_scores(scores: dict[str, Any], title: str) -> None:
     for column in table.columns[1:]:
         column.justify = "right"
     # A model that was not trained here may tell less.
-    for method in measures.METHODS:
+    for method in (*measures.METHODS, measures.UNIVERSAL):
+        if method == measures.UNIVERSAL and method not in scores:
+            continue
         cells = (scores.get(method, {}).get(name) for name in measures.MEASURES)
         table.add_row(method, *("-" if cell is None else f"{cell:,.4f}" for cell in cells))
     output.print(table)
@@ -695,11 +697,14 @@ def _warn_of_gaps(gaps: tuple[Any, ...], on_gap: OnGap) -> None:
 
 def _warn_of_baselines(scores: dict[str, Any]) -> None:
     """Say so where the best baseline forecasts better than the model."""
-    known = {method: scores[method]["rmse"] for method in measures.METHODS}
+    methods = (*measures.METHODS, measures.UNIVERSAL)
+    known = {method: scores[method]["rmse"] for method in methods if method in scores}
     rmse = {method: value for method, value in known.items() if value is not None}
     best = min(rmse, key=lambda method: rmse[method], default="model")
     if "model" in rmse and rmse[best] < rmse["model"]:
         name = best.replace("_", " ")
+        if best == measures.UNIVERSAL:
+            name = "the universal model as it is"
         _warn(
             f"{name} does better on the held-back part: "
             f"{rmse[best]:,.2f} against {rmse['model']:,.2f}"

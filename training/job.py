@@ -10,6 +10,7 @@ from forecaster.artifact import check_free
 from forecaster.calendar import Clock
 from forecaster.cursor import OnGap
 from forecaster.journal import NO_SEASON
+from forecaster.scores import UNIVERSAL
 from training import plain, standing
 from training.backtest import default_test, usual_season
 from training.data import Gap, read_panel
@@ -92,8 +93,11 @@ def train(
         plan.run(number, history, test, season, on_epoch, tell)
         for number in range(plan.repeats + 1)
     )
-    tell("Writing model and report")
     scores: dict[str, JsonValue] = {**runs[0].walk.summary(), "seeds": _spread(runs)}
+    if runs[0].history:  # it is not the universal model itself
+        universal = standing.walk_as_it_is(job, history, test, season)
+        scores[UNIVERSAL] = universal.summary()["model"]
+    tell("Writing model and report")
     if plan.tried:
         scores["tried"] = [one.summary() for one in plan.tried]
     first = history.series[0]

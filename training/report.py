@@ -28,6 +28,7 @@ _NAMES = {
     "model": "model",
     "persistence": "persistence (the last value)",
     "seasonal_naive": "seasonal naive",
+    "universal": "the universal model as it is",
 }
 
 
@@ -103,7 +104,8 @@ def render(
                     _number(results[method][key]) for key in ("rmse", "mae", "mase", "smape")
                 ],
             }
-            for method in measures.METHODS
+            for method in (*measures.METHODS, measures.UNIVERSAL)
+            if method in results
         ],
         coverage=", ".join(
             f"{_percent(share)} of the actuals for the {level}% interval"

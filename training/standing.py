@@ -27,7 +27,7 @@ from forecaster.spec import (
     UniversalTransformSpec,
 )
 from forecaster.universal import CYCLES, UniversalTransform
-from training.backtest import backtest, check_walk, seasons_of
+from training.backtest import Walk, backtest, check_walk, seasons_of
 from training.data import Panel
 from training.errors import DataError
 from training.export import check_parity
@@ -203,6 +203,13 @@ def plan(
     transform = UniversalTransformSpec(calendar=calendar, season=job.told_season)
     tuned = spec.model_copy(update={"network": network, "transform": transform})
     return Plan(recipe, tuned, weights, seasons, streams, trial.rounds, trial.losses, tried)
+
+
+def walk_as_it_is(job: Job, history: Panel, test: Panel, season: int) -> Walk:
+    """Walk the universal model over the test: what another model is to be better than."""
+    forecaster = artifact.load(BUNDLED).forecaster
+    seasons = seasons_of(history, job.told_season)
+    return backtest(forecaster, history, test, season=season, seasons=seasons)
 
 
 def cycles_of(history: Panel) -> tuple[Cycle, ...]:

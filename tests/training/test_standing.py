@@ -101,6 +101,7 @@ def test_a_longer_series_is_learnt_from(tuned: tuple[Any, Path]) -> None:
     assert manifest.recipe["calendar"] == ["week"]
     assert manifest.transform.model_dump()["calendar"] == ("week",)
     assert trained.runs[0].rmse < 1.25  # the noise is 1
+    assert trained.runs[0].rmse < trained.scores["universal"]["rmse"]
     assert max(trained.runs[0].parity.values()) <= artifact.PARITY
     assert (trained.folder / "report" / "training.png").exists()
 
