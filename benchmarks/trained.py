@@ -2,9 +2,9 @@
 
     python -m benchmarks.trained [--data FOLDER] [--only SETS]
 
-Each set is trained as `stepcast train FILE --test N` does, and scored as `benchmarks.skill` scores:
-one step ahead, once, after all is chosen. The table goes into docs/training.md: means over three
-seeds where something was trained.
+Each set is trained by its recipe in examples/recipes, which fixes the test and, where times tell
+none, the season, and scored as `benchmarks.skill` scores: one step ahead, once, after all is
+chosen. The table goes into docs/training.md: means over three seeds where something was tuned.
 """
 
 import argparse
@@ -18,12 +18,12 @@ import numpy as np
 from benchmarks.skill import DATA, ROOT, SETS, DataSet, panels, write
 from forecaster import scores
 from training.job import train
-from training.recipe import Job, TuneRecipe
+from training.recipe import read_job
 from training.report import Run
 
 PAGE = ROOT / "docs" / "training.md"
 BEGIN, END = "<!-- trained: begin -->", "<!-- trained: end -->"
-REPEATS = 2
+RECIPES = ROOT / "examples" / "recipes"
 
 
 @dataclass(frozen=True)
@@ -40,14 +40,10 @@ def measure(data: DataSet, folder: Path) -> Result:
     """Train on one data set and score the test."""
     started = time.perf_counter()
     with tempfile.TemporaryDirectory() as models:
-        job = Job(
-            file=folder / data.file,
-            name="trained",
-            test=data.test,
-            # Whole numbers tell no season; for all others times do.
-            season=data.season if data.every > 1 else None,
-            tune=TuneRecipe(repeats=REPEATS),
-        )
+        file = {"file": folder / data.file, "name": data.name}
+        # The recipe of the worked example is that of a plain network.
+        recipe = RECIPES / f"{data.name}.toml"
+        job = read_job(recipe if data.name != "shampoo" else None, file | {"test": data.test}, {})
         trained = train(job, Path(models))
     seconds = time.perf_counter() - started
     known = np.concatenate([mask for _, _, mask in panels(data, folder)])

@@ -150,10 +150,10 @@ def draw_training(runs: tuple[Run, ...]) -> Figure:
 
 def draw_walk(walk: Walk) -> Figure:
     """Draw actuals and forecasts over the test part, with the intervals as bands."""
-    drawn = range(min(len(walk.ids), _MOST_DRAWN))
+    drawn = _drawn(walk)
     figure = Figure(figsize=(8, 3.2 * len(drawn)), layout="constrained")
-    for number in drawn:
-        axes = figure.add_subplot(len(drawn), 1, number + 1)
+    for place, (number, title) in enumerate(drawn.items(), start=1):
+        axes = figure.add_subplot(len(drawn), 1, place)
         past = walk.histories[number][-_HISTORY_DRAWN:]
         steps = np.arange(1, walk.steps + 1)
         axes.plot(np.arange(1 - len(past), 2), [*past, walk.y[number, 0]], color="0.6", linewidth=1)
@@ -167,9 +167,25 @@ def draw_walk(walk: Walk) -> Figure:
             steps, walk.forecasts["persistence"][number], "--", color="0.6", label="persistence"
         )
         axes.plot(steps, walk.y[number], color="black", linewidth=1, marker=".", label="actual")
-        axes.set(title=walk.ids[number], xlabel="step of the test")
+        axes.set(title=title, xlabel="step of the test")
     figure.axes[0].legend(frameon=False, fontsize="small", ncols=5)
     return figure
+
+
+def _drawn(walk: Walk) -> dict[int, str]:
+    """Return the rows to draw, with titles: all, or of many the best and the worst by MASE."""
+    if len(walk.ids) <= _MOST_DRAWN:
+        return dict(enumerate(walk.ids))
+    mase = np.array([row["mase"] for row in walk.series_scores("model")])
+    known = mase[~np.isnan(mase)]  # a series that stood still has none
+    middle = np.median(known) if len(known) else 0.0
+    order = np.argsort(np.where(np.isnan(mase), middle, mase), kind="stable")
+    half = _MOST_DRAWN // 2
+    ends = [(row, "best") for row in order[:half]] + [(row, "worst") for row in order[-half:]]
+    return {
+        int(row): f"{walk.ids[row]}, among the {which} forecast: MASE {mase[row]:.3g}"
+        for row, which in ends
+    }
 
 
 def _summary(job: Job, kept: Run, history: Panel) -> str:

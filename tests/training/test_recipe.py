@@ -153,6 +153,42 @@ def test_the_recipe_of_the_worked_example_is_valid() -> None:
     assert read_job(RECIPES / "shampoo.toml", {}, {}).file.exists()
 
 
+def test_a_job_is_plain_where_a_recipe_is_named_and_chooses_otherwise(tmp_path: Path) -> None:
+    named: dict[str, object] = {"file": tmp_path / "a.csv", "name": "a"}
+    seeds = {"seed": 7, "repeats": 2}
+
+    free = read_job(None, named, {}, seeds)
+    plain = read_job(None, named, {"units": [8]}, seeds)
+    told = read_job(None, named | {"method": "plain"}, {}, seeds)
+
+    assert (free.method, free.tune.seed, free.recipe.seed) == ("auto", 7, 1)
+    assert (plain.method, plain.recipe.seed, plain.recipe.repeats) == ("plain", 7, 2)
+    assert (told.method, told.recipe.seed) == ("plain", 7)
+
+
+@pytest.mark.parametrize(
+    "name", ["airline", "m4_hourly", "min_temperatures", "pollution", "sunspots"]
+)
+def test_the_recipes_of_data_sets_leave_the_fit_open(name: str, tmp_path: Path) -> None:
+    job = read_job(RECIPES / f"{name}.toml", {"file": tmp_path / "a.csv"}, {})
+
+    assert (job.name, job.method) == (name, "auto")
+    assert job.test is not None
+    assert job.tune.model_fields_set == {"seed", "repeats"}
+
+
+@pytest.mark.parametrize(
+    ("season", "told", "baseline"),
+    [(None, None, None), (12, (12, 0), 12), (365, (0, 0), 365), ([168, 24], (168, 24), 24)],
+)
+def test_the_season_of_a_job_is_told_and_of_the_baselines(
+    season: object, told: object, baseline: object
+) -> None:
+    job = read_job(None, {"file": "a.csv", "name": "a", "season": season}, {})
+
+    assert (job.told_season, job.baseline_season) == (told, baseline)
+
+
 def test_the_recipe_of_the_universal_model_is_what_its_manifest_says() -> None:
     manifest = json.loads((REPOSITORY / "models" / "universal" / "manifest.json").read_text())
 
