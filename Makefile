@@ -18,8 +18,8 @@ setup: $(VENV)/.installed-dev ## Install everything: to serve, to train and to d
 run: $(VENV)/.installed-service ## Install what serving needs and serve the bundled models
 	@$(BIN)/stepcast serve
 
-test: setup ## Run the tests
-	$(BIN)/pytest
+test: setup ## Run the tests, on all cores
+	$(BIN)/pytest --numprocesses auto --dist loadfile
 
 lint: setup ## Check style, types and the arrows between the packages
 	$(BIN)/ruff check
