@@ -4,7 +4,6 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -239,10 +238,10 @@ def train(
         "time_column": time_column,
         "target_column": target_column,
         "freq": freq,
-        "season": _season(season),
+        "season": season,
         "on_gap": _on_gap(on_gap) if on_gap else None,
         "method": method,
-        "budget": budget and _duration(budget),
+        "budget": budget,
     }
     recipe = {
         "difference": difference,
@@ -383,7 +382,14 @@ def backtest(
     """Walk a model over the end of a file, beside persistence and the seasonal naive forecast."""
     from forecaster import artifact
     from stepcast.progress import step_progress
-    from training.backtest import backtest, default_test, seasons_of, usual_season, walk_ahead
+    from training.backtest import (
+        backtest,
+        check_horizon,
+        default_test,
+        seasons_of,
+        usual_season,
+        walk_ahead,
+    )
     from training.data import read_panel
 
     with _loading_tensorflow() if engine is Engine.KERAS else nullcontext():
@@ -398,6 +404,7 @@ def backtest(
     )
     _warn_of_gaps(panel.gaps, _on_gap(on_gap))
     history, held_back = panel.split(test or default_test(panel))
+    check_horizon(h, held_back)
     _warn_of_data_trained_on(loaded.manifest, panel, len(held_back.series[0]))
     told = _told_season(season)
     seasons = seasons_of(history, loaded.season if told is None else told)
@@ -597,13 +604,6 @@ def _print_ahead(ahead: list[dict[str, Any]]) -> None:
     output.print(table)
 
 
-def _season(text: str | None) -> int | list[float | str] | str | None:
-    """Return one season or two; what is none is left for the job to refuse."""
-    if text is None or "," in text:
-        return text and _numbers(text, int)
-    return int(text) if text.isdecimal() else text
-
-
 def _told_season(text: str | None) -> tuple[int, int] | None:
     """Return the season that a flag names; one that is too long is none."""
     if text is None:
@@ -631,15 +631,6 @@ def _numbers(text: str, kind: type[int] | type[float]) -> list[float | str]:
             return part
 
     return [read(part) for part in text.split(",")]
-
-
-def _duration(text: str) -> timedelta | str:
-    """Return what 90s, 5m or 1h says; what says nothing is left for the job to refuse."""
-    units = {"s": "seconds", "m": "minutes", "h": "hours"}
-    number, unit = text[:-1], units.get(text[-1:])
-    if unit is None or not number.isdecimal():
-        return text
-    return timedelta(**{unit: int(number)})
 
 
 def _print_json(value: Any) -> None:

@@ -177,8 +177,7 @@ def walk_ahead(
     y = np.array([series.y for series in test.series])
     ds = np.array([series.ds for series in test.series])
     count, steps = y.shape
-    if h > steps:
-        raise DataError(f"h: expected at most the {steps} observations held back, found {h}")
+    check_horizon(h, test)
     records = forecaster.seed(
         [series.y for series in history.series],
         [series.ds for series in history.series],
@@ -198,6 +197,17 @@ def walk_ahead(
         if progress is not None:
             progress(t + 1, steps)
     return [_score_ahead(number + 1, y, means[number], bounds[number]) for number in range(h)]
+
+
+def check_horizon(h: int, test: Panel) -> None:
+    """Refuse to score further ahead than the test is long.
+
+    Raises:
+        DataError: If it is shorter than `h` steps.
+    """
+    steps = len(test.series[0])
+    if h > steps:
+        raise DataError(f"h: expected at most the {steps} observations held back, found {h}")
 
 
 def _score_ahead(ahead: int, y: Floats, mean: Floats, bounds: Floats) -> dict[str, JsonValue]:

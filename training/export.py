@@ -77,8 +77,10 @@ def check_parity(network: StreamNetwork, spec: ModelSpec, batches: Batches) -> d
         "numpy, batch 1": _OneByOne(numpy_network),
         "numpy, batch K": numpy_network,
     }
+    # What a state that is fed nothing comes to behind the end of a stream is of no use to anyone.
+    is_fed = first.inputs.any(axis=-1)
     apart = {
-        name: float(np.abs(_walk(other, first, spec.network.state_size) - expected).max())
+        name: float(np.abs(_walk(other, first, spec.network.state_size) - expected)[is_fed].max())
         for name, other in others.items()
     }
     for name, difference in apart.items():

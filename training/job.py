@@ -94,9 +94,9 @@ def train(
         for number in range(plan.repeats + 1)
     )
     scores: dict[str, JsonValue] = {**runs[0].walk.summary(), "seeds": _spread(runs)}
-    if runs[0].history:  # it is not the universal model itself
-        universal = standing.walk_as_it_is(job, history, test, season)
-        scores[UNIVERSAL] = universal.summary()["model"]
+    beside = standing.walk_as_it_is(job, history, test, season) if runs[0].history else None
+    if beside is not None:
+        scores[UNIVERSAL] = beside.summary()["model"]
     tell("Writing model and report")
     if plan.tried:
         scores["tried"] = [one.summary() for one in plan.tried]

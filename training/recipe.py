@@ -1,11 +1,13 @@
 """What a training run is made of, as flags or a TOML file say it."""
 
+import re
 import tomllib
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -18,7 +20,15 @@ from forecaster.cursor import OnGap
 from forecaster.errors import InvalidRequestError
 from forecaster.journal import Season
 from forecaster.season import make_season, season_of_length
-from forecaster.spec import QUANTILES, Cycle, FreqText, HeadSpec, Name, Policy
+from forecaster.spec import (
+    QUANTILES,
+    Cycle,
+    FreqText,
+    HeadSpec,
+    Name,
+    Policy,
+    UniversalTransformSpec,
+)
 from training.errors import DataError
 
 Scale = Literal["auto", "minmax", "running"]
@@ -140,6 +150,10 @@ def settle(recipe: Recipe, samples: int) -> SettledRecipe:
     return SettledRecipe(**chosen)
 
 
+def _check_cycles(calendar: tuple[Cycle, ...]) -> tuple[Cycle, ...]:
+    return UniversalTransformSpec(calendar=calendar).calendar
+
+
 class TuneRecipe(BaseModel):
     """How the universal network goes on learning on series of a user's own.
 
@@ -166,7 +180,7 @@ class TuneRecipe(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    calendar: tuple[Cycle, ...] | None = None
+    calendar: Annotated[tuple[Cycle, ...], AfterValidator(_check_cycles)] | None = None
     dropout: Annotated[float, Field(ge=0, lt=1)] | None = None
     learning_rate: Rate | None = None
     weight_decay: float = Field(default=0.01, ge=0)
@@ -218,7 +232,8 @@ class Job(BaseModel):
         method: `universal`: the bundled model as it is. `tuned`: it goes on learning on these
             series. `plain`: a network of new weights, as `recipe` says. `auto`: the better of the
             first two, by the end of the history; it is the default where no `recipe` is given.
-        budget: How long tuning may take; the fit of a plain network takes what its epochs take.
+        budget: How long tuning may take for one seed, as 90s, 5m or 1h: half of it to find out for
+            how long to tune. The fit of a plain network takes what its epochs take.
         tune: How the universal network is tuned.
         recipe: How a plain network is made and fitted.
     """
@@ -251,7 +266,9 @@ class Job(BaseModel):
     @property
     def baseline_season(self) -> int | None:
         """The season of the seasonal naive forecast and of MASE, if one is named."""
-        return self.season[1] if isinstance(self.season, tuple) else self.season
+        if isinstance(self.season, tuple):
+            return self.season[1] or self.season[0]
+        return self.season
 
     @property
     def told_season(self) -> Season | None:
@@ -259,6 +276,26 @@ class Job(BaseModel):
         if isinstance(self.season, tuple):
             return make_season(*self.season)
         return None if self.season is None else season_of_length(self.season)
+
+    @field_validator("budget", mode="before")
+    @classmethod
+    def _read_budget(cls, budget: object) -> object:
+        if not isinstance(budget, str):
+            return budget
+        found = re.fullmatch(r"([0-9]{1,6})([smh])", budget)
+        if found is None:
+            raise ValueError("expected a time as 90s, 5m or 1h")
+        return int(found[1]) * timedelta(seconds={"s": 1, "m": 60, "h": 3600}[found[2]])
+
+    @field_validator("season", mode="before")
+    @classmethod
+    def _read_season(cls, season: object) -> object:
+        if not isinstance(season, str):
+            return season
+        found = re.fullmatch(r"([0-9]{1,9})(?:,([0-9]{1,9}))?", season)
+        if found is None:
+            raise ValueError("expected a length, or two as 168,24")
+        return int(found[1]) if found[2] is None else (int(found[1]), int(found[2]))
 
     @field_validator("season")
     @classmethod
@@ -306,7 +343,13 @@ def read_job(
         if not isinstance(table, dict):
             raise DataError(f"{source}: {name}: expected a table [{name}], found {table!r}")
     tables["recipe"] |= recipe
-    is_plain = tables["recipe"] or fields.get("method") == "plain"
+    method = fields.get("method")
+    if tables["recipe"] and method not in (None, "plain"):
+        raise DataError(
+            f"{source}: method {method}: expected nothing of a plain network beside it, "
+            f"found {', '.join(tables['recipe'])}"
+        )
+    is_plain = tables["recipe"] or method == "plain"
     tables["recipe" if is_plain else "tune"] |= seeds or {}
     fields |= {name: table for name, table in tables.items() if table}
     try:

@@ -139,10 +139,13 @@ def draw_training(runs: tuple[Run, ...]) -> Figure:
     axes = figure.add_subplot()
     for run in runs[:0:-1]:
         axes.plot(_epochs(run.history["loss"]), run.history["loss"], color="0.8", linewidth=0.8)
+    is_tuned = isinstance(runs[0].spec.transform, UniversalTransformSpec)
     for name, label in (("loss", "training"), ("val_loss", "validation")):
         losses = runs[0].history.get(name)
         if losses:
-            axes.plot(_epochs(losses), losses, label=label)
+            # Tuning is validated once before it begins.
+            numbers = range(len(losses)) if is_tuned and name == "val_loss" else _epochs(losses)
+            axes.plot(numbers, losses, label=label)
     axes.set(xlabel="epoch, or round of tuning", ylabel="loss, network units", yscale="log")
     axes.legend(frameon=False)
     return figure

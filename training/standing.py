@@ -5,7 +5,6 @@ best, and where that is none, the universal model is kept as it is.
 """
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -38,14 +37,16 @@ from training.recipe import Job, SettledTuneRecipe, settle_tuning
 from training.report import Run, Tried
 from training.rounds import weighted
 from training.streams import Stream, samples, tail
-from training.tune import draw, tune, widened
+from training.tune import OnRound, draw, tune, widened
 
 BUNDLED = Path(__file__).parents[1] / "models" / "universal"
 
-# Below so many samples tuning learns the noise, and validation cannot tell.
+# Below so many samples tuning learns the noise, and with so few to validate on nobody can tell.
 FEWEST_SAMPLES = 400
+FEWEST_JUDGED = 60
 # A cycle is learnt from a history that holds it so many times.
 _TIMES_SEEN = 2
+_FEWEST_STEPS = 60
 # Tuning is worth it from so much less loss on.
 _LEAST_GAIN = 0.01
 
@@ -141,7 +142,6 @@ def plan(
     test: Panel,
     on_epoch: OnEpoch | None,
     tell: OnStage,
-    bundled: Path = BUNDLED,
 ) -> Plan:
     """Choose between the universal model as it is and for how long to tune it.
 
@@ -151,8 +151,8 @@ def plan(
         DataError: If a series cannot be walked, or there is nothing to tune with.
         DivergedError: If a loss is no finite number.
     """
-    manifest = artifact.read_manifest(bundled)
-    weights = safetensors.numpy.load((bundled / artifact.WEIGHTS).read_bytes())
+    manifest = artifact.read_manifest(BUNDLED)
+    weights = safetensors.numpy.load((BUNDLED / artifact.WEIGHTS).read_bytes())
     check_walk(history, test, UniversalTransform.context, job.file)
     seasons = seasons_of(history, job.told_season)
     calendar = cycles_of(history) if job.tune.calendar is None else job.tune.calendar
@@ -169,10 +169,19 @@ def plan(
     as_it_is = Plan(recipe, spec, weights, seasons, told_less, 0, {}, ())
     if job.method == "universal":
         return as_it_is
+    held = [int(len(stream) * recipe.validation) for stream in streams]
+    judged = sum(
+        int(np.count_nonzero(one.weights[len(one) - steps :]))
+        for one, steps in zip(streams, held, strict=True)
+    )
+    few = ""
     if count < FEWEST_SAMPLES:
         few = f"{count} observations to learn from, fewer than {FEWEST_SAMPLES}"
-        if job.method == "tuned":
-            raise DataError(f"too few observations to tune with: {few}", path=job.file)
+    elif judged < FEWEST_JUDGED:
+        few = f"{judged} known observations to validate on, fewer than {FEWEST_JUDGED}"
+    if few and job.method == "tuned":
+        raise DataError(f"too few observations to tune with: {few}", path=job.file)
+    if few:
         return replace(as_it_is, tried=(Tried("universal", None, f"kept: {few}"),))
     network = NetworkSpec(
         features=UniversalTransform(calendar).features,
@@ -180,34 +189,45 @@ def plan(
         outputs=spec.network.outputs,
     )
     tell("Trying")
-    held = [int(len(stream) * recipe.validation) for stream in streams]
     trial = tune(
         recipe,
         network,
         weights,
-        [one[: len(one) - count] for one, count in zip(streams, held, strict=True)],
-        [tail(one, count) for one, count in zip(streams, held, strict=True) if count],
+        [one[: len(one) - steps] for one, steps in zip(streams, held, strict=True)],
+        [tail(one, steps) for one, steps in zip(streams, held, strict=True) if steps],
         rounds=recipe.rounds,
         seed=recipe.seed,
         seconds=None if job.budget is None else job.budget.total_seconds() / 2.0,
         on_round=_reporting(on_epoch, 0, recipe),
     )
     untuned, best = trial.losses["val_loss"][0], min(trial.losses["val_loss"])
-    is_better = best < (1.0 - _LEAST_GAIN) * untuned or job.method == "tuned"
-    tried = (
-        Tried("universal", untuned, "" if is_better else "kept"),
-        Tried(f"tuned, {trial.rounds * recipe.updates} updates", best, "kept" if is_better else ""),
-    )
-    if not is_better or not trial.rounds:
-        return replace(as_it_is, tried=tried)
+    gains = best < (1.0 - _LEAST_GAIN) * untuned or job.method == "tuned"
+    if not trial.rounds or not gains:
+        why = "kept" if trial.rounds else "kept: no round of tuning did better"
+        tried = [Tried("universal", untuned, why)]
+        if trial.rounds:
+            tried.append(Tried(f"tuned, {trial.rounds * recipe.updates} updates", best, ""))
+        return replace(as_it_is, tried=tuple(tried))
+    tried = [
+        Tried("universal", untuned, ""),
+        Tried(f"tuned, {trial.rounds * recipe.updates} updates", best, "kept"),
+    ]
     transform = UniversalTransformSpec(calendar=calendar, season=job.told_season)
     tuned = spec.model_copy(update={"network": network, "transform": transform})
-    return Plan(recipe, tuned, weights, seasons, streams, trial.rounds, trial.losses, tried)
+    return Plan(recipe, tuned, weights, seasons, streams, trial.rounds, trial.losses, tuple(tried))
 
 
-def walk_as_it_is(job: Job, history: Panel, test: Panel, season: int) -> Walk:
-    """Walk the universal model over the test: what another model is to be better than."""
+def walk_as_it_is(job: Job, history: Panel, test: Panel, season: int) -> Walk | None:
+    """Walk the universal model over the test: what another model is to be better than.
+
+    Returns:
+        `None` where a series is too short for it.
+    """
     forecaster = artifact.load(BUNDLED).forecaster
+    try:
+        check_walk(history, test, forecaster.context)
+    except DataError:
+        return None
     seasons = seasons_of(history, job.told_season)
     return backtest(forecaster, history, test, season=season, seasons=seasons)
 
@@ -215,7 +235,7 @@ def walk_as_it_is(job: Job, history: Panel, test: Panel, season: int) -> Walk:
 def cycles_of(history: Panel) -> tuple[Cycle, ...]:
     """Return the cycles of the calendar that these series can tell of.
 
-    A cycle is longer than two steps, and one that is a season is left to the seasons: they follow
+    They are those of more than 60 steps: a shorter one is left to the seasons alone, which follow
     it as it changes.
     """
     if history.clock is not Clock.TIME:
@@ -228,7 +248,7 @@ def cycles_of(history: Panel) -> tuple[Cycle, ...]:
     return tuple(
         name
         for name, length in CYCLES.items()
-        if span >= _TIMES_SEEN * length and length > 2 * step and length // max(step, 1) > 60
+        if span >= _TIMES_SEEN * length and length > _FEWEST_STEPS * step
     )
 
 
@@ -245,7 +265,7 @@ def _streams(history: Panel, seasons: list[Season], calendar: tuple[Cycle, ...])
 
 def _reporting(
     on_epoch: OnEpoch | None, number: int, recipe: SettledTuneRecipe, rounds: int | None = None
-) -> Callable[[int, dict[str, float]], None] | None:
+) -> OnRound | None:
     if on_epoch is None:
         return None
     runs, most = recipe.repeats + 1, rounds or recipe.rounds

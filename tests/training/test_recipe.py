@@ -177,9 +177,44 @@ def test_the_recipes_of_data_sets_leave_the_fit_open(name: str, tmp_path: Path) 
     assert job.tune.model_fields_set == {"seed", "repeats"}
 
 
+def test_what_a_plain_network_is_made_of_goes_with_no_other_method() -> None:
+    with pytest.raises(DataError, match=r"method tuned: expected nothing .* found units"):
+        read_job(None, {"file": "a.csv", "name": "a", "method": "tuned"}, {"units": [3]})
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"budget": "5x"}, "budget: expected a time as 90s, 5m or 1h, found '5x'"),
+        ({"budget": "-PT5M"}, "budget: expected a time"),
+        ({"budget": "99999999999999h"}, "budget: expected a time"),
+        ({"season": "abc"}, "season: expected a length, or two as 168,24, found 'abc'"),
+        ({"season": "24,"}, "season: expected a length"),
+        ({"tune": {"calendar": ["year", "year"]}}, "names a cycle twice"),
+    ],
+)
+def test_a_job_refuses_what_makes_no_sense(fields: dict[str, object], reason: str) -> None:
+    with pytest.raises(DataError, match=reason):
+        read_job(None, {"file": "a.csv", "name": "a"} | fields, {})
+
+
+def test_a_budget_is_a_time() -> None:
+    job = read_job(None, {"file": "a.csv", "name": "a", "budget": "5m"}, {})
+
+    assert job.budget is not None
+    assert job.budget.total_seconds() == 300
+
+
 @pytest.mark.parametrize(
     ("season", "told", "baseline"),
-    [(None, None, None), (12, (12, 0), 12), (365, (0, 0), 365), ([168, 24], (168, 24), 24)],
+    [
+        (None, None, None),
+        (12, (12, 0), 12),
+        (365, (0, 0), 365),
+        ([168, 24], (168, 24), 24),
+        ("24", (24, 0), 24),
+        ("168,24", (168, 24), 24),
+    ],
 )
 def test_the_season_of_a_job_is_told_and_of_the_baselines(
     season: object, told: object, baseline: object

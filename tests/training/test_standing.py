@@ -1,5 +1,6 @@
 """Jobs without a recipe: the universal model as it is, or tuned, whichever is better."""
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -169,6 +170,56 @@ def test_a_season_that_is_named_is_that_of_series_that_tell_none(tmp_path: Path)
 def test_what_is_no_season_is_refused(season: tuple[int, int]) -> None:
     with pytest.raises(ValueError, match="expected"):
         Job(file=SHAMPOO, name="mine", season=season)
+
+
+def write_panel(path: Path, count: int, length: int) -> Path:
+    """Write short series of days."""
+    y = np.random.default_rng(2).lognormal(3.0, 1.0, (count, length))
+    days = np.datetime64("2024-01-01") + np.arange(length)
+    lines = [f"s{row},{day},{y[row, at]}" for row in range(count) for at, day in enumerate(days)]
+    path.write_text("\n".join(["unique_id,ds,y", *lines]) + "\n")
+    return path
+
+
+@pytest.mark.slow
+def test_a_panel_of_short_series_is_held_against_keras_where_it_has_values(tmp_path: Path) -> None:
+    file = write_panel(tmp_path / "a.csv", 60, 9)
+
+    trained = train(Job(file=file, name="short", test=1, method="universal"), tmp_path)
+
+    assert max(trained.runs[0].parity.values()) <= artifact.PARITY
+
+
+def test_with_nothing_to_validate_on_the_universal_model_is_kept(tmp_path: Path) -> None:
+    file = write_panel(tmp_path / "a.csv", 250, 5)
+
+    trained = train(Job(file=file, name="short", test=1), tmp_path)
+
+    (tried,) = trained.tried
+    assert tried.verdict == "kept: 0 known observations to validate on, fewer than 60"
+    with pytest.raises(DataError, match="0 known observations to validate on"):
+        train(Job(file=file, name="tuned", test=1, method="tuned"), tmp_path)
+
+
+def test_a_part_to_validate_on_that_is_missing_keeps_the_universal_model(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    lines = [f"{n},{'' if 460 <= n < 590 else n % 7}" for n in range(600)]
+    path.write_text("\n".join(["ds,y", *lines]) + "\n")
+
+    trained = train(Job(file=path, name="gap", test=10), tmp_path)
+
+    assert "known observations to validate on" in trained.tried[0].verdict
+
+
+@pytest.mark.slow
+def test_where_no_round_fits_the_budget_nothing_is_tuned(tmp_path: Path) -> None:
+    file = write(tmp_path / "noise.csv", "2020-01-01", "1h", 500)
+    job = Job(file=file, name="noise", test=20, method="tuned", budget=timedelta(0))
+
+    trained = train(job, tmp_path)
+
+    assert [one.verdict for one in trained.tried] == ["kept: no round of tuning did better"]
+    assert artifact.load(trained.folder).manifest.recipe == {"method": "universal"}
 
 
 def test_what_is_too_short_to_tune_with_is_refused(tmp_path: Path) -> None:
