@@ -14,6 +14,7 @@ from forecaster.scores import UNIVERSAL
 from training import plain, standing
 from training.backtest import default_test, usual_season
 from training.data import Gap, read_panel
+from training.errors import DataError
 from training.export import export
 from training.progress import OnEpoch, OnStage
 from training.recipe import Job
@@ -72,6 +73,12 @@ def train(
     """
     folder = models / job.name
     check_free(folder, replace=replace)
+    universal = standing.find_universal(models)
+    if universal is None and job.method != "plain":
+        raise DataError(
+            f"{models / standing.BUNDLED.name}: expected the universal model, which training "
+            "begins with; copy it there from those that come with stepcast, or use --method plain"
+        )
     tell = on_stage or (lambda stage: None)
     tell(f"Reading {job.file}")
     panel = read_panel(
@@ -85,16 +92,18 @@ def train(
     history, test = panel.split(job.test or default_test(panel))
     season = job.baseline_season or usual_season(None, panel)
     plan: plain.Plan | standing.Plan
-    if job.method == "plain":
+    if universal is None or job.method == "plain":
         plan = plain.plan(job, history, test)
     else:
-        plan = standing.plan(job, history, test, on_epoch, tell)
+        plan = standing.plan(job, universal, history, test, on_epoch, tell)
     runs = tuple(
         plan.run(number, history, test, season, on_epoch, tell)
         for number in range(plan.repeats + 1)
     )
     scores: dict[str, JsonValue] = {**runs[0].walk.summary(), "seeds": _spread(runs)}
-    beside = standing.walk_as_it_is(job, history, test, season) if runs[0].history else None
+    beside = None
+    if universal is not None and runs[0].history:  # which it is not itself
+        beside = standing.walk_as_it_is(job, universal, history, test, season)
     if beside is not None:
         scores[UNIVERSAL] = beside.summary()["model"]
     tell("Writing model and report")

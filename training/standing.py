@@ -136,8 +136,22 @@ class Plan:
         )
 
 
+def find_universal(models: Path) -> Path | None:
+    """Return the folder of the universal model: that of a folder of models, or the bundled one.
+
+    There may be none where the package is installed without the models that come with it.
+    """
+    for folder in (models / BUNDLED.name, BUNDLED):
+        is_there = (folder / artifact.MANIFEST).exists()
+        # Another model may have taken the name.
+        if is_there and artifact.read_manifest(folder).transform == UniversalTransformSpec():
+            return folder
+    return None
+
+
 def plan(
     job: Job,
+    universal: Path,
     history: Panel,
     test: Panel,
     on_epoch: OnEpoch | None,
@@ -145,14 +159,15 @@ def plan(
 ) -> Plan:
     """Choose between the universal model as it is and for how long to tune it.
 
-    The end of each history is held back for that; the test is not looked at.
+    The end of each history is held back for that; the test is not looked at. `universal` is the
+    universal model's folder.
 
     Raises:
         DataError: If a series cannot be walked, or there is nothing to tune with.
         DivergedError: If a loss is no finite number.
     """
-    manifest = artifact.read_manifest(BUNDLED)
-    weights = safetensors.numpy.load((BUNDLED / artifact.WEIGHTS).read_bytes())
+    manifest = artifact.load(universal).manifest
+    weights = safetensors.numpy.load((universal / artifact.WEIGHTS).read_bytes())
     check_walk(history, test, UniversalTransform.context, job.file)
     seasons = seasons_of(history, job.told_season)
     calendar = cycles_of(history) if job.tune.calendar is None else job.tune.calendar
@@ -217,13 +232,15 @@ def plan(
     return Plan(recipe, tuned, weights, seasons, streams, trial.rounds, trial.losses, tuple(tried))
 
 
-def walk_as_it_is(job: Job, history: Panel, test: Panel, season: int) -> Walk | None:
+def walk_as_it_is(
+    job: Job, universal: Path, history: Panel, test: Panel, season: int
+) -> Walk | None:
     """Walk the universal model over the test: what another model is to be better than.
 
     Returns:
         `None` where a series is too short for it.
     """
-    forecaster = artifact.load(BUNDLED).forecaster
+    forecaster = artifact.load(universal).forecaster
     try:
         check_walk(history, test, forecaster.context)
     except DataError:

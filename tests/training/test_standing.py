@@ -1,5 +1,6 @@
 """Jobs without a recipe: the universal model as it is, or tuned, whichever is better."""
 
+import shutil
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -9,12 +10,14 @@ import pytest
 
 from forecaster import artifact
 from forecaster.model import Engine
+from tests.forecaster.fakes import write_model
+from training import standing
 from training.backtest import backtest, seasons_of
 from training.data import read_panel
 from training.errors import DataError
 from training.job import train
-from training.recipe import Job, TuneRecipe
-from training.standing import cycles_of
+from training.recipe import Job, Recipe, TuneRecipe
+from training.standing import BUNDLED, cycles_of, find_universal
 
 SHAMPOO = Path(__file__).parents[2] / "examples" / "shampoo.csv"
 AGREE = 1e-6
@@ -135,6 +138,34 @@ def test_a_far_forecast_keeps_the_calendar(tuned: tuple[Any, Path]) -> None:
     days = panel.series[0].ds[800:884] // 3_600_000_000 % 168 / 168.0
     wave = 100.0 + 3.0 * np.sin(2 * np.pi * days)
     assert np.corrcoef(far.mean[0], wave)[0, 1] > 0.8
+
+
+def test_the_universal_model_is_that_of_the_models_or_the_bundled_one(tmp_path: Path) -> None:
+    assert find_universal(tmp_path) == BUNDLED
+
+    shutil.copytree(BUNDLED, tmp_path / "universal")
+
+    assert find_universal(tmp_path) == tmp_path / "universal"
+
+
+def test_a_model_that_took_its_name_is_not_the_universal_one(tmp_path: Path) -> None:
+    write_model(tmp_path / "universal")
+
+    assert find_universal(tmp_path) == BUNDLED
+
+
+def test_without_a_universal_model_training_says_where_to_put_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So it is where the package is installed without the models that come with it."""
+    monkeypatch.setattr(standing, "BUNDLED", tmp_path / "nowhere" / "universal")
+
+    with pytest.raises(DataError, match=r"expected the universal model, .* copy it there"):
+        train(Job(file=SHAMPOO, name="mine", test=12), tmp_path)
+
+    recipe = Recipe(epochs=1)
+    trained = train(Job(file=SHAMPOO, name="plain", test=12, recipe=recipe), tmp_path)
+    assert "universal" not in trained.scores
 
 
 @pytest.mark.slow
