@@ -4,7 +4,7 @@ It drives the `Forecaster` that the service drives, so what is measured is what 
 baselines walk the same steps.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from pydantic import JsonValue
 
 from forecaster import scores
 from forecaster.calendar import Freq
-from forecaster.forecaster import Forecaster
+from forecaster.forecaster import Forecast, Forecaster
 from forecaster.head import interval_levels
 from forecaster.journal import Season
 from forecaster.season import infer_season
@@ -24,6 +24,9 @@ from training.errors import DataError
 
 Floats = NDArray[np.float64]
 Progress = Callable[[int, int], None]
+
+# Quantile levels of the intervals' bounds.
+_BOUNDS = [bound for level in scores.LEVELS for bound in interval_levels(level)]
 
 
 @dataclass(frozen=True)
@@ -118,18 +121,10 @@ def backtest(
     check_walk(history, test, forecaster.context)
     known = [series.y for series in history.series]
     y = np.array([series.y for series in test.series])
-    times = [series.ds for series in history.series]
-    ds = np.array([series.ds for series in test.series])
-    records = forecaster.seed(known, times, history.clock, seasons)
     mean = np.empty(y.shape)
-    levels = [bound for level in scores.LEVELS for bound in interval_levels(level)]
-    bounds = np.empty((*y.shape, len(levels)))
-    for t in range(y.shape[1]):
-        standing = forecaster.forecast(records, levels=levels)
+    bounds = np.empty((*y.shape, len(_BOUNDS)))
+    for t, standing in enumerate(_standing(forecaster, history, test, 1, seasons, progress)):
         mean[:, t], bounds[:, t] = standing.mean[:, 0], standing.quantiles[:, 0]
-        records = forecaster.observe(records, y[:, t], ds[:, t], history.clock)
-        if progress is not None:
-            progress(t + 1, y.shape[1])
     return Walk(
         ids=tuple(series.unique_id for series in test.series),
         y=y,
@@ -175,28 +170,40 @@ def walk_ahead(
     """
     check_walk(history, test, forecaster.context)
     y = np.array([series.y for series in test.series])
-    ds = np.array([series.ds for series in test.series])
     count, steps = y.shape
     check_horizon(h, test)
+    means = np.full((h, count, steps), np.nan)
+    bounds = np.full((h, count, steps, len(_BOUNDS)), np.nan)
+    for t, standing in enumerate(_standing(forecaster, history, test, h, seasons, progress)):
+        for ahead in range(standing.mean.shape[1]):
+            means[ahead, :, t + ahead] = standing.mean[:, ahead]
+            bounds[ahead, :, t + ahead] = standing.quantiles[:, ahead]
+    return [_score_ahead(number + 1, y, means[number], bounds[number]) for number in range(h)]
+
+
+def _standing(
+    forecaster: Forecaster,
+    history: Panel,
+    test: Panel,
+    h: int,
+    seasons: Sequence[Season] | None,
+    progress: Progress | None,
+) -> Iterator[Forecast]:
+    """Yield what is forecast before each observation of the test: `h` steps, or to its end."""
+    y = np.array([series.y for series in test.series])
+    ds = np.array([series.ds for series in test.series])
+    steps = y.shape[1]
     records = forecaster.seed(
         [series.y for series in history.series],
         [series.ds for series in history.series],
         history.clock,
         seasons,
     )
-    levels = [bound for level in scores.LEVELS for bound in interval_levels(level)]
-    means = np.full((h, count, steps), np.nan)
-    bounds = np.full((h, count, steps, len(levels)), np.nan)
     for t in range(steps):
-        within = min(h, steps - t)
-        standing = forecaster.forecast(records, within, levels, seed=t)
-        for ahead in range(within):
-            means[ahead, :, t + ahead] = standing.mean[:, ahead]
-            bounds[ahead, :, t + ahead] = standing.quantiles[:, ahead]
+        yield forecaster.forecast(records, min(h, steps - t), _BOUNDS, seed=t)
         records = forecaster.observe(records, y[:, t], ds[:, t], history.clock)
         if progress is not None:
             progress(t + 1, steps)
-    return [_score_ahead(number + 1, y, means[number], bounds[number]) for number in range(h)]
 
 
 def check_horizon(h: int, test: Panel) -> None:

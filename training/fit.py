@@ -113,6 +113,14 @@ def dataset(batches: Batches) -> tf.data.Dataset:
     return tf.data.Dataset.from_tensor_slices((inputs, batches.targets, batches.weights))
 
 
+def evaluate(network: StreamNetwork, batches: Batches) -> float:
+    """Return the loss on batches, which leaves the network's states as they were."""
+    states = network.get_states()
+    loss = network.evaluate(dataset(batches), verbose=0)
+    network.set_states(states)
+    return float(loss)
+
+
 def _steps_per_call(batches: int) -> int:
     """Return the largest divisor of an epoch's batches that is not above the limit."""
     return max(n for n in range(1, min(batches, _STEPS_PER_CALL) + 1) if batches % n == 0)

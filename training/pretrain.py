@@ -28,7 +28,7 @@ from forecaster.spec import (
 from forecaster.universal import FEATURES
 from training.errors import CheckpointError
 from training.export import check_parity, export
-from training.fit import dataset
+from training.fit import dataset, evaluate
 from training.network import StreamNetwork, get_weights, quantile_loss, set_weights
 from training.prior import generate
 from training.rounds import PretrainRecipe, ignore_interrupts, make_round
@@ -153,14 +153,6 @@ def _halve_correction(network: StreamNetwork) -> None:
 def network_spec(recipe: PretrainRecipe) -> NetworkSpec:
     """Return the sizes of the network."""
     return NetworkSpec(features=FEATURES, units=(recipe.units,), outputs=1 + len(QUANTILES))
-
-
-def evaluate(network: StreamNetwork, batches: Batches) -> float:
-    """Return the loss on batches, which leaves the network's states as they were."""
-    states = network.get_states()
-    loss = network.evaluate(dataset(batches), verbose=0)
-    network.set_states(states)
-    return float(loss)
 
 
 def _rounds(recipe: PretrainRecipe, done: int) -> Iterator[Batches]:

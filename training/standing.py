@@ -37,7 +37,7 @@ from training.recipe import Job, SettledTuneRecipe, settle_tuning
 from training.report import Run, Tried
 from training.rounds import weighted
 from training.streams import Stream, samples, tail
-from training.tune import OnRound, draw, tune, widened
+from training.tune import OnRound, draw, tune
 
 BUNDLED = Path(__file__).parents[1] / "models" / "universal"
 
@@ -118,7 +118,7 @@ class Plan:
         else:
             length = recipe.warmup + recipe.window
             network = StreamNetwork(self.spec.network, batch=recipe.batch, window=length)
-            set_weights(network, widened(self.start, self.spec.network))
+            set_weights(network, self.start)
             losses = {}
         seconds = time.perf_counter() - started
         tell("Walking over the test part")

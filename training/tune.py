@@ -20,7 +20,7 @@ import numpy as np
 from forecaster.network import Weights
 from forecaster.spec import QUANTILES, NetworkSpec
 from training.errors import DivergedError
-from training.fit import History, dataset
+from training.fit import History, dataset, evaluate
 from training.network import StreamNetwork, get_weights, quantile_loss, set_weights
 from training.recipe import SettledTuneRecipe
 from training.streams import Batches, Stream, pack
@@ -90,7 +90,7 @@ def tune(
     checking = pack(validation, batch=recipe.batch, window=length) if validation else None
     losses: History = {"loss": []}
     if checking is not None:
-        losses["val_loss"] = [_evaluate(network, checking)]
+        losses["val_loss"] = [evaluate(network, checking)]
     average = best = get_weights(network)
     stopped, started = 0, time.perf_counter()
     for number in range(1, rounds + 1):
@@ -103,7 +103,7 @@ def tune(
         told = {"loss": float(loss)}
         if checking is not None:
             set_weights(network, average)
-            told["val_loss"] = _evaluate(network, checking)
+            told["val_loss"] = evaluate(network, checking)
             set_weights(network, now)
         for name, value in told.items():
             if not np.isfinite(value):
@@ -168,7 +168,3 @@ def widened(weights: Weights, spec: NetworkSpec) -> Weights:
 def _mixed(average: np.ndarray, now: np.ndarray, share: float) -> np.ndarray:
     mixed: np.ndarray = average + np.float32(1.0 - share) * (now - average)
     return mixed
-
-
-def _evaluate(network: StreamNetwork, batches: Batches) -> float:
-    return float(network.evaluate(dataset(batches), verbose=0))
