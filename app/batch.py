@@ -24,7 +24,7 @@ from forecaster.errors import (
     StoreUnavailableError,
 )
 from forecaster.forecaster import Forecaster
-from forecaster.journal import ENTRY, Season
+from forecaster.journal import Season
 
 Records = NDArray[np.void]
 Columns = dict[str, list[Any]]
@@ -114,9 +114,16 @@ async def observe(service: ForecastService, rows: Rows, ask: Ask) -> Columns:
 
 
 async def forecast(
-    service: ForecastService, ids: list[str], faults: dict[int, str], ask: Ask
+    service: ForecastService,
+    ids: list[str],
+    faults: dict[int, str],
+    ask: Ask,
+    x: NDArray[np.float64] | None = None,
 ) -> Columns:
-    """Forecast `ask.h` steps of every series: `h` rows for each, in the order of `ids`."""
+    """Forecast `ask.h` steps of every series: `h` rows for each, in the order of `ids`.
+
+    `x` is what is known ahead of them, shape `(series, h, covariates)`.
+    """
     forecaster, h = service.model.forecaster, ask.h
     shape = (len(ids), h)
     mean = np.full(shape, np.nan)
@@ -138,7 +145,9 @@ async def forecast(
                 status[start + at], detail[start + at] = NOT_VALID, faults[start + at]
         ready = np.flatnonzero(steps >= forecaster.context)
         rows = start + ready
-        found = await in_slices(forecaster.forecasting(records[ready], h, ask.levels))
+        known = None if x is None else x[rows]
+        work = forecaster.forecasting(records[ready], h, ask.levels, x=known)
+        found = await in_slices(work)
         mean[rows] = found.mean
         quantiles[:, rows] = found.quantiles.transpose(2, 0, 1)
         ahead = np.arange(1, h + 1)
@@ -174,6 +183,7 @@ async def seed(
     The season is that of all of them; without it, the times of each tell it.
     A series with a row that cannot be taken is left as it was.
     """
+    forecaster = service.model.forecaster
     places: dict[str, list[int]] = defaultdict(list)
     for row, unique_id in enumerate(rows.ids):
         places[unique_id].append(row)
@@ -193,7 +203,8 @@ async def seed(
             answer.refuse(number, NOT_VALID, "ds: expected times of one kind")
             continue
         try:
-            history = History(rows.y[at], rows.ds[at], Clock(int(clocks[0])), season=season)
+            clock, x = Clock(int(clocks[0])), None if rows.x is None else rows.x[at]
+            history = History(rows.y[at], rows.ds[at], clock, season=season, x=x)
             histories[number] = service.checked(history)
         except ForecastError as error:
             answer.refuse(number, slug(error), str(error))
@@ -201,10 +212,13 @@ async def seed(
     names = [ids[number] for number in numbers]
     before = await service.seen(names)
     entries = np.concatenate(
-        [np.empty(0, ENTRY), *(histories[number].entries(at) for at, number in enumerate(numbers))]
+        [
+            np.empty(0, forecaster.entry),
+            *(histories[number].entries(forecaster.entry, at) for at, number in enumerate(numbers)),
+        ]
     )
-    new = service.model.forecaster.new(len(numbers))
-    records = await in_slices(service.model.forecaster.replaying(new, entries))
+    new = forecaster.new(len(numbers))
+    records = await in_slices(forecaster.replaying(new, entries))
     ends = np.searchsorted(entries["series"], np.arange(len(numbers) + 1))
     for start in range(0, len(numbers), BLOCK):
         part = slice(start, start + BLOCK)
@@ -221,7 +235,7 @@ async def seed(
             for number in block.tolist():
                 answer.refuse(number, slug(error), str(error))
             continue
-        answer.take(block[put], records[part][put], service.model.forecaster)
+        answer.take(block[put], records[part][put], forecaster)
         for left in np.flatnonzero(~put).tolist():
             refusal = moved(before.records[part][left : left + 1])
             answer.refuse(int(block[left]), slug(refusal), str(refusal))

@@ -27,8 +27,9 @@ from forecaster.errors import (
     StoreError,
     StoreFullError,
 )
-from forecaster.forecaster import LARGEST_VALUE, Forecaster, check_values
-from forecaster.journal import ENTRY, NO_SEASON, Entries, Mark, Season, observed
+from forecaster.forecaster import Forecaster, check_values
+from forecaster.journal import NO_SEASON, Entries, Mark, Season, observed
+from forecaster.spec import LARGEST_VALUE
 
 Records = NDArray[np.void]
 Indices = NDArray[np.intp]
@@ -58,6 +59,8 @@ class Rows:
         clocks: What each `ds` counts.
         expected_steps: The step that each series must be at, or `ANY_STEP`.
         faults: What is wrong with a row, by its number; such a row is not taken.
+        x: The covariates of each row, shape `(rows, covariates)`, NaN where one is missing; none
+            by default.
     """
 
     ids: list[str]
@@ -66,6 +69,7 @@ class Rows:
     clocks: NDArray[np.uint8]
     expected_steps: NDArray[np.int64]
     faults: dict[int, str] = field(default_factory=dict)
+    x: NDArray[np.float64] | None = None
 
 
 @dataclass(frozen=True)
@@ -210,6 +214,7 @@ class Intake:
         """
         y, ds, clocks = rows.y[block], rows.ds[block], rows.clocks[block]
         expected = rows.expected_steps[block]
+        x, entry = None if rows.x is None else rows.x[block], self._forecaster.entry
         plain = comes_next(records, ds, clocks, freq=self._freq)
         plain &= (expected == ANY_STEP) | (expected == records["step"])
         can_be = np.abs(y) <= LARGEST_VALUE  # which NaN is not: it needs a forecast in its place
@@ -220,8 +225,8 @@ class Intake:
         if new.any():
             records["season"][new] = self._season
         if plain.all() and (not new.any() or np.count_nonzero(new) <= self._store.room):
-            self._forecaster.observe_in_place(records, y, ds, clocks)
-            return {}, observed(records, np.arange(len(block)))
+            self._forecaster.observe_in_place(records, y, ds, clocks, x)
+            return {}, observed(records, np.arange(len(block)), entry, x)
         outcomes: dict[int, Status | ForecastError] = {}
         missing = np.zeros(len(block), np.int64)  # steps to fill before a row
         marks = np.full(len(block), Mark.OBSERVED, np.uint8)
@@ -241,7 +246,7 @@ class Intake:
         for at in np.flatnonzero(takes & new)[max(self._store.room, 0) :].tolist():
             takes[at] = False
             outcomes[int(block[at])] = full()
-        entries = [np.empty(0, ENTRY)]
+        entries = [np.empty(0, entry)]
         for number in range(int(missing.max(initial=0))):
             some = np.flatnonzero(missing > number)
             filled = records[some]
@@ -251,13 +256,13 @@ class Intake:
             self._forecaster.observe_in_place(filled, nothing, times, filled["clock"])
             filled["mark"] = Mark.FILLED
             records[some] = filled
-            entries.append(observed(filled, some))
+            entries.append(observed(filled, some, entry))
         some = np.flatnonzero(takes)
-        stepped = records[some]
-        self._forecaster.observe_in_place(stepped, y[some], ds[some], clocks[some])
+        stepped, now = records[some], None if x is None else x[some]
+        self._forecaster.observe_in_place(stepped, y[some], ds[some], clocks[some], now)
         stepped["mark"] = marks[some]
         records[some] = stepped
-        return outcomes, np.concatenate([*entries, observed(stepped, some)])
+        return outcomes, np.concatenate([*entries, observed(stepped, some, entry, now)])
 
     def _is_after_gap(self, record: np.void, ds: np.int64) -> bool:
         if self._freq is None or not record["step"] or record["clock"] == Clock.NONE:

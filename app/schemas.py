@@ -6,6 +6,7 @@ Bodies of answers are the values that `app.service` returns.
 import re
 from datetime import UTC, datetime
 from functools import lru_cache
+from itertools import chain
 from typing import Annotated, Any, Literal, Self
 
 import numpy as np
@@ -23,9 +24,10 @@ from pydantic import (
 )
 
 from app.intake import ANY_STEP, NO_NAME, Rows
-from app.service import Ask, History
+from app.service import Ask, History, refusing
 from app.settings import Settings
 from forecaster.calendar import Clock, encode_time
+from forecaster.covariates import Covariates as ModelCovariates
 from forecaster.errors import InvalidRequestError
 from forecaster.journal import Season
 from forecaster.scores import LEVELS
@@ -69,6 +71,32 @@ Ds = Annotated[
     AfterValidator(_check_year),
     Field(description="ISO 8601 (UTC where no zone is given) or a whole number."),
 ]
+# A covariate's value: a number, or one of the words that the model knows.
+Covariate = Value | Annotated[str, Field(max_length=64)] | None
+_MOST_COVARIATES = 256
+Covariates = Annotated[
+    dict[str, Covariate],
+    Field(
+        max_length=_MOST_COVARIATES,
+        description="The model's covariates by name, null where one is missing.",
+    ),
+]
+CovariateColumns = Annotated[
+    dict[str, Annotated[list[Covariate], Field(fail_fast=True)]],
+    Field(
+        max_length=_MOST_COVARIATES,
+        description="The model's covariates by name, a value for each y, null where one is "
+        "missing.",
+    ),
+]
+Ahead = Annotated[
+    dict[str, Annotated[list[Covariate], Field(fail_fast=True)]],
+    Field(
+        max_length=_MOST_COVARIATES,
+        description="The covariates that the model knows ahead, by name, a value for each of the "
+        "h steps, null where one is not known.",
+    ),
+]
 Level = Annotated[float, Field(strict=True, gt=0, lt=100)]
 Quantile = Annotated[float, Field(strict=True, gt=0, lt=1)]
 
@@ -102,6 +130,7 @@ class ObserveRequest(Body):
     unique_id: UniqueId
     y: Annotated[Value | None, Field(description="The value; null where it is missing.")]
     ds: Ds | None = None
+    x: Covariates | None = None
     expected_step: Annotated[
         int | None,
         Field(
@@ -166,20 +195,28 @@ class HistoryBody(SeasonBody):
     ds: Annotated[
         list[Ds] | None, Field(fail_fast=True, description="Their times, one for each value.")
     ] = None
+    x: CovariateColumns | None = None
 
-    def history(self, max_history: int) -> History:
-        """Return the history that the body brings.
+    def _check_goes_with_y(self) -> None:
+        given = {"ds": self.ds, "season": self.season, "x": self.x}
+        for name, value in given.items():
+            if value is not None and self.y is None:
+                raise ValueError(f"{name} goes with y")
+
+    def history(self, max_history: int, covariates: ModelCovariates) -> History:
+        """Return the history that the body brings to a model with these covariates.
 
         Raises:
-            InvalidRequestError: If it is too long, or the lists do not match.
+            InvalidRequestError: If it is too long, the lists do not match, or the covariates are
+                not the model's.
         """
         y = self.y or []
         if len(y) > max_history:
             raise InvalidRequestError(f"y: expected at most {max_history} values, found {len(y)}")
         values = np.array([np.nan if value is None else value for value in y])
-        season = self.told_season()
+        season, x = self.told_season(), refusing(covariates.read(self.x, len(y)))
         if self.ds is None:
-            return History(values, np.zeros(len(y), np.int64), season=season)
+            return History(values, np.zeros(len(y), np.int64), season=season, x=x)
         if len(self.ds) != len(y):
             raise InvalidRequestError(
                 f"ds: expected {len(y)} times, one for each y, found {len(self.ds)}"
@@ -189,7 +226,7 @@ class HistoryBody(SeasonBody):
         if any(other is not clock for _, other in times):
             raise InvalidRequestError("ds: expected whole numbers or dates and times, found both")
         ds = np.array([time for time, _ in times], np.int64)
-        return History(values, ds, clock, season=season)
+        return History(values, ds, clock, season=season, x=x)
 
 
 class AskBody(Body):
@@ -224,15 +261,13 @@ class ForecastRequest(HistoryBody, AskBody):
     model_config = _example(unique_id="shampoo", h=3, level=[80, 95])
 
     unique_id: UniqueId | None = None
+    x_future: Ahead | None = None
 
     @model_validator(mode="after")
     def _check_source(self) -> Self:
         if (self.unique_id is None) == (self.y is None):
             raise ValueError("give either unique_id or y")
-        if self.ds is not None and self.y is None:
-            raise ValueError("ds goes with y")
-        if self.season is not None and self.y is None:
-            raise ValueError("season goes with y")
+        self._check_goes_with_y()
         return self
 
     def answer_values(self, settings: Settings) -> int:
@@ -260,10 +295,7 @@ class SeedRequest(HistoryBody):
         given = [self.y is not None, self.copy_from is not None, self.source is not None]
         if given.count(True) != 1:
             raise ValueError("give exactly one of y, copy_from and from")
-        if self.ds is not None and self.y is None:
-            raise ValueError("ds goes with y")
-        if self.season is not None and self.y is None:
-            raise ValueError("season goes with y")
+        self._check_goes_with_y()
         return self
 
 
@@ -296,6 +328,7 @@ _COLUMNS: dict[str | int, tuple[type, ...]] = {
     "y": (float, int, type(None)),
     "ds": (str, int, type(None)),
 }
+_VALUES: tuple[type, ...] = (float, int, str, type(None))  # in a column of `x`
 
 
 class BatchBody(Body):
@@ -325,14 +358,18 @@ class BatchBody(Body):
             if error.error_count() > _MOST_FAULTS:
                 raise ValueError(f"more than {_MOST_FAULTS} faults: nothing was taken") from None
             faults = error.errors(include_url=False)
-        columns = {fault["loc"][0] for fault in faults if _is_of_a_row(fault["loc"])}
-        cleaned = dict(data) | {name: list(data[name]) for name in columns}
+        cleaned = {name: _copied(column) for name, column in data.items()}
         found: dict[int, str] = {}
         for fault in faults:
-            if _is_of_a_row(fault["loc"]):
-                name, row = fault["loc"][0], int(fault["loc"][1])
-                cleaned[name][row] = "-" if name == "unique_id" else None
-                found.setdefault(row, f"{name}: {fault['msg'].removeprefix('Value error, ')}")
+            where = _row_of(fault["loc"])
+            if where is not None:
+                column, row = where
+                values = cleaned
+                for name in column:
+                    values = values[name]
+                values[row] = "-" if column == ("unique_id",) else None
+                told = fault["msg"].removeprefix("Value error, ")
+                found.setdefault(row, f"{'.'.join(column)}: {told}")
         body = handler(cleaned)  # what is wrong with more than a row is refused here
         for row, told in found.items():
             if told.startswith("unique_id"):
@@ -359,15 +396,24 @@ class RowsBody(BatchBody):
 
     y: list[Value | None]
     ds: list[Ds | None] | None = None
+    x: Annotated[
+        dict[str, list[Covariate]] | None,
+        Field(
+            max_length=_MOST_COVARIATES,
+            description="The model's covariates by name, a value for each row, null where one is "
+            "missing.",
+        ),
+    ] = None
     level: Annotated[
         list[Level], Field(max_length=20, description="Intervals to answer with, in percent.")
     ] = []
 
-    def rows(self, max_rows: int) -> Rows:
-        """Return the rows that the body brings.
+    def rows(self, max_rows: int, covariates: ModelCovariates) -> Rows:
+        """Return the rows that the body brings to a model with these covariates.
 
         Raises:
-            InvalidRequestError: If there are too many, or the columns differ in length.
+            InvalidRequestError: If there are too many, the columns differ in length, or the
+                covariates are not the model's.
         """
         self.check_rows(max_rows)
         count = len(self.unique_id)
@@ -376,6 +422,7 @@ class RowsBody(BatchBody):
                 raise InvalidRequestError(
                     f"{name}: expected {count} items, one for each unique_id, found {len(column)}"
                 )
+        x, misread = covariates.read(self.x, count)
         times = {ds: _time(ds) for ds in set(self.ds or [])}
         pairs = [times[ds] for ds in self.ds] if self.ds else []
         return Rows(
@@ -384,7 +431,8 @@ class RowsBody(BatchBody):
             ds=np.array([ds for ds, _ in pairs] if pairs else np.zeros(count), np.int64),
             clocks=np.array([clock for _, clock in pairs] if pairs else np.zeros(count), np.uint8),
             expected_steps=np.full(count, ANY_STEP),
-            faults=self.faults,
+            faults=misread | self.faults,
+            x=x if covariates.names else None,
         )
 
     def ask(self) -> Ask:
@@ -407,6 +455,38 @@ class ForecastBatchRequest(BatchBody, AskBody):
     """The next steps of many series."""
 
     model_config = _example(unique_id=["shampoo", "soap"], h=1, level=[80])
+
+    x_future: Annotated[
+        dict[str, list[Annotated[list[Covariate], Field(fail_fast=True)]]] | None,
+        Field(
+            max_length=_MOST_COVARIATES,
+            description="The covariates that the model knows ahead, by name: for each unique_id a "
+            "list with a value for each of the h steps, null where one is not known.",
+        ),
+    ] = None
+
+    def flat_x_future(self) -> dict[str, list[Covariate]] | None:
+        """Return `x_future` with the steps of all series one after the other.
+
+        Raises:
+            InvalidRequestError: If there is not a list for each series, or one of another length.
+        """
+        if self.x_future is None:
+            return None
+        count = len(self.unique_id)
+        for name, lists in self.x_future.items():
+            if len(lists) != count:
+                raise InvalidRequestError(
+                    f"x_future.{name}: expected {count} lists, one for each unique_id, "
+                    f"found {len(lists)}"
+                )
+            wrong = next((one for one in lists if len(one) != self.h), None)
+            if wrong is not None:
+                raise InvalidRequestError(
+                    f"x_future.{name}: expected lists of {self.h} values, one for each step, "
+                    f"found one of {len(wrong)}"
+                )
+        return {name: [*chain(*lists)] for name, lists in self.x_future.items()}
 
     def answer_values(self, settings: Settings) -> int:
         """Return about how many values the answer has; see `Body`."""
@@ -437,16 +517,30 @@ def _values(rows: int, ask: Ask, max_rows: int) -> int:
 
 def _check_columns(data: dict[str, Any]) -> None:
     """Refuse columns with more than a thousand items of a wrong kind, before each is looked at."""
-    for name, kinds in _COLUMNS.items():
-        column = data.get(str(name))
+    covariates = data.get("x")
+    columns = {str(name): (data.get(str(name)), kinds) for name, kinds in _COLUMNS.items()}
+    if isinstance(covariates, dict):
+        columns |= {f"x.{name}": (column, _VALUES) for name, column in covariates.items()}
+    for name, (column, kinds) in columns.items():
         if isinstance(column, list):
             wrong = sum(type(item) not in kinds for item in column)
             if wrong > _MOST_FAULTS:
                 raise ValueError(f"{name}: {wrong} items are of a wrong kind: nothing was taken")
 
 
-def _is_of_a_row(location: tuple[str | int, ...]) -> bool:
-    return len(location) >= 2 and location[0] in _COLUMNS and isinstance(location[1], int)
+def _row_of(location: tuple[str | int, ...]) -> tuple[tuple[str, ...], int] | None:
+    """Return the column and the row that a fault is of, if it is of one row."""
+    depth = 1 if location and location[0] in _COLUMNS else 2 if location[:1] == ("x",) else 0
+    if not depth or len(location) <= depth or not isinstance(location[depth], int):
+        return None
+    return tuple(str(name) for name in location[:depth]), int(location[depth])
+
+
+def _copied(column: Any) -> Any:
+    """Return a copy of a column, or of columns by name."""
+    if isinstance(column, dict):
+        return {name: _copied(values) for name, values in column.items()}
+    return list(column) if isinstance(column, list) else column
 
 
 def _time(ds: int | datetime | None) -> tuple[int, Clock]:

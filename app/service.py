@@ -1,7 +1,7 @@
 """The forecasting service, free of HTTP: it joins a model's forecaster and a store."""
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal, TypeVar
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from app.intake import ANY_STEP, BLOCK, Intake, Rows, Status, Taken, full
 from app.store.protocol import Changed, SeriesStore
 from forecaster.calendar import Clock, Freq, format_ds, format_times
+from forecaster.covariates import Value
 from forecaster.cursor import OnGap, fit_to_freq
 from forecaster.errors import (
     ClockError,
@@ -31,8 +32,10 @@ from forecaster.journal import (
     Entries,
     Mark,
     Season,
+    covariates_of,
     is_after,
     of_history,
+    put_covariates,
     resets,
 )
 from forecaster.model import Model
@@ -54,6 +57,7 @@ class History:
         clock: What `ds` counts.
         marks: How each came to be, `journal.Mark`; all observed by default.
         season: The season of the series; by default its times tell it.
+        x: Covariates, shape `(n, covariates)`, NaN where one is missing; none by default.
     """
 
     y: NDArray[np.float64]
@@ -61,11 +65,13 @@ class History:
     clock: Clock = Clock.NONE
     marks: NDArray[np.uint8] | None = None
     season: Season | None = None
+    x: NDArray[np.float64] | None = None
 
-    def entries(self, row: int = 0) -> Entries:
-        """Return them as journal entries; `row` goes into `series`."""
+    def entries(self, dtype: np.dtype[np.void], row: int = 0) -> Entries:
+        """Return them as journal entries of that dtype; `row` goes into `series`."""
         marks = np.full(len(self.y), Mark.OBSERVED, np.uint8) if self.marks is None else self.marks
-        return of_history(self.y, self.ds, self.clock, marks, row, self.season or NO_SEASON)
+        season = self.season or NO_SEASON
+        return of_history(self.y, self.ds, self.clock, marks, row, season, dtype, self.x)
 
 
 @dataclass(frozen=True)
@@ -151,7 +157,7 @@ class PastStep:
 
     `mark` is `observed`, `after-gap` if steps were left out before it, or `filled` if it was left
     out itself and the forecast stood in. `y` is null where it was missing, `mean` where there was
-    no forecast.
+    no forecast. `x` is what was given of the model's covariates.
     """
 
     step: int
@@ -160,6 +166,7 @@ class PastStep:
     mark: Literal["observed", "after-gap", "filled"]
     mean: float | None
     intervals: dict[str, tuple[float, float]]
+    x: dict[str, Value]
 
 
 @dataclass(frozen=True)
@@ -241,7 +248,9 @@ class Ask:
 _NO_ENTRIES: Entries = np.empty(0, ENTRY)
 
 # Observations that wait for their turn: what `ForecastService.observe` was given, by its answer.
-_Waiting = dict[asyncio.Future[Observed], tuple[str, float, int, Clock, int]]
+_Waiting = dict[
+    asyncio.Future[Observed], tuple[str, float, int, Clock, int, NDArray[np.float64] | None]
+]
 
 # What an observation is answered with.
 _NEXT = Ask()
@@ -277,6 +286,7 @@ class ForecastService:
         self.model = model
         self.store = store
         self._forecaster = model.forecaster
+        self.covariates = model.forecaster.covariates
         self.freq = Freq.parse(model.manifest.freq) if model.manifest.freq else None
         self.season = season
         self.intake = Intake(model.forecaster, store, freq=self.freq, on_gap=on_gap, season=season)
@@ -303,7 +313,13 @@ class ForecastService:
         await self.store.note_start()  # last: after a kill the next start puts the rest
 
     async def observe(
-        self, unique_id: str, y: float, ds: int, clock: Clock, expected_step: int | None = None
+        self,
+        unique_id: str,
+        y: float,
+        ds: int,
+        clock: Clock,
+        expected_step: int | None = None,
+        x: Mapping[str, Value] | None = None,
     ) -> Observed:
         """Take one observation; the same one again changes nothing.
 
@@ -315,17 +331,19 @@ class ForecastService:
             ds: Its time, as `clock` says.
             clock: What `ds` counts.
             expected_step: The step that the series must be at.
+            x: Its covariates by name.
 
         Raises:
             TimeError: If it does not come next.
             StepMismatchError: If the series is not at `expected_step`.
             SeriesNotWarmError: If a value is missing before there is a forecast.
-            InvalidRequestError: If the value is too large.
+            InvalidRequestError: If the value is too large, or the covariates are not the model's.
             StoreError: If it cannot be kept.
         """
+        row = self._one(x)
         waiting: asyncio.Future[Observed] = asyncio.get_running_loop().create_future()
         expected = ANY_STEP if expected_step is None else expected_step
-        self._waiting[waiting] = (unique_id, y, ds, clock, expected)
+        self._waiting[waiting] = (unique_id, y, ds, clock, expected, row)
         if self._taking is None:
             self._taking = asyncio.create_task(self._take_all_waiting())
         try:
@@ -349,13 +367,14 @@ class ForecastService:
         """Take observations in one step. Whatever happens, each one has its answer afterwards."""
         futures = list(waiting)
         try:
-            ids, y, ds, clocks, expected = zip(*waiting.values(), strict=True)
+            ids, y, ds, clocks, expected, x = zip(*waiting.values(), strict=True)
             rows = Rows(
                 ids=list(ids),
                 y=np.array(y),
                 ds=np.array(ds, np.int64),
                 clocks=np.array(clocks, np.uint8),
                 expected_steps=np.array(expected, np.int64),
+                x=np.concatenate(x) if self.covariates.names else None,
             )
             async for taken in self.intake.take(rows):
                 for row, answer in self._answers(rows.ids, taken):
@@ -371,7 +390,13 @@ class ForecastService:
                 future.cancel()  # which does nothing to those that are done
 
     async def correct(
-        self, unique_id: str, y: float, ds: int, clock: Clock, expected_step: int | None = None
+        self,
+        unique_id: str,
+        y: float,
+        ds: int,
+        clock: Clock,
+        expected_step: int | None = None,
+        x: Mapping[str, Value] | None = None,
     ) -> Observed:
         """Replace the value of a past observation, as if it had been this one from the start.
 
@@ -383,6 +408,7 @@ class ForecastService:
             ds: The time of the observation.
             clock: What `ds` counts.
             expected_step: The step that the series must be at.
+            x: What its covariates should have been; by default they stay.
 
         Returns:
             Where the series stands then. The same correction again changes nothing.
@@ -394,9 +420,11 @@ class ForecastService:
             StepMismatchError: If the series is not at `expected_step`.
             ConflictError: If the series moved each time that the correction was worked out.
             SeriesNotWarmError: If the value is missing where there was no forecast yet.
-            InvalidRequestError: If the value is too large, or the store keeps no observations.
+            InvalidRequestError: If the value is too large, the covariates are not the model's, or
+                the store keeps no observations.
             StoreError: If it cannot be kept.
         """
+        values = None if x is None else self._one(x)
         for _ in range(_ATTEMPTS):
             before = await self._kept(unique_id)
             step = int(before["step"][0])
@@ -425,9 +453,15 @@ class ForecastService:
             is_same = entry["mark"] != Mark.FILLED and (
                 entry["y"] == y or (np.isnan(entry["y"]) and np.isnan(y))
             )
+            if values is not None:
+                known = covariates_of(corrected[found[:1]])
+                assert known is not None
+                is_same = is_same and np.array_equal(values, known, equal_nan=True)
             if is_same:
                 return self._observed(unique_id, before, "duplicate")
             entry["y"] = y
+            if values is not None:
+                put_covariates(corrected[found[0] : found[0] + 1], values)
             if entry["mark"] == Mark.FILLED:
                 entry["mark"] = Mark.OBSERVED
             later = corrected[is_after(corrected, base["step"])]
@@ -472,7 +506,8 @@ class ForecastService:
         entries = entries[entries["mark"] != Mark.RESET][-limit:]
         times = format_times(entries["ds"], entries["clock"])
         steps = []
-        for entry, ds in zip(entries, times, strict=True):
+        x = covariates_of(entries)
+        for row, (entry, ds) in enumerate(zip(entries, times, strict=True)):
             mean, *bounds = entry["stood"].tolist()
             has_forecast = not np.isnan(mean)
             steps.append(
@@ -487,30 +522,62 @@ class ForecastService:
                         for number, level in enumerate(LEVELS)
                         if has_forecast
                     },
+                    x={} if x is None else self.covariates.write(x[row]),
                 )
             )
         return Past(unique_id, steps)
 
-    async def forecast(self, unique_id: str, ask: Ask) -> Forecasted:
+    async def forecast(
+        self,
+        unique_id: str,
+        ask: Ask,
+        x_future: Mapping[str, Sequence[Value]] | None = None,
+    ) -> Forecasted:
         """Return the forecasts of a series. A pure read.
+
+        `x_future` holds, by name, what is known ahead of each of the `ask.h` steps.
 
         Raises:
             SeriesNotFoundError: If there is no such series.
             SeriesNotWarmError: If it has too few observations.
             InvalidRequestError: If a level cannot be served.
         """
-        return await self._forecasted(unique_id, await self._kept(unique_id), ask)
+        x = self.ahead(x_future, 1, ask)
+        return await self._forecasted(unique_id, await self._kept(unique_id), ask, x)
 
-    async def forecast_history(self, history: History, ask: Ask) -> Forecasted:
-        """Return the forecasts of a history that is not kept.
+    async def forecast_history(
+        self,
+        history: History,
+        ask: Ask,
+        x_future: Mapping[str, Sequence[Value]] | None = None,
+    ) -> Forecasted:
+        """Return the forecasts of a history that is not kept; `x_future` as for `forecast`.
 
         Raises:
             TimeError: If the history's times are not in order.
             SeriesNotWarmError: If it is too short.
             InvalidRequestError: If a level cannot be served, or a value is too large.
         """
+        x = self.ahead(x_future, 1, ask)
         records, _ = await self._seeded(history)
-        return await self._forecasted(None, records, ask)
+        return await self._forecasted(None, records, ask, x)
+
+    def ahead(
+        self, given: Mapping[str, Sequence[Value]] | None, count: int, ask: Ask
+    ) -> NDArray[np.float64] | None:
+        """Return what callers know ahead of `ask.h` steps of so many series, one after the other.
+
+        Returns:
+            Values of shape `(count, ask.h, covariates)`, or `None` if nothing is given.
+
+        Raises:
+            InvalidRequestError: If it is not what the model knows ahead.
+        """
+        if given is None:
+            return None
+        return refusing(self.covariates.read(given, count * ask.h, ahead=True)).reshape(
+            count, ask.h, -1
+        )
 
     async def seed(self, unique_id: str, history: History) -> Seeded:
         """Begin a series anew with a history, whether or not there is one of that name.
@@ -586,7 +653,7 @@ class ForecastService:
     def _reset(self, records: Records) -> Changed[int]:
         """Reset records; the result is how many there are."""
         rows = np.flatnonzero(records["step"] > 0)  # the others were deleted meanwhile
-        entries = resets(records[rows], rows)
+        entries = resets(records[rows], rows, self._forecaster.entry)
         return Changed(self._forecaster.reset(records), len(rows), entries)
 
     async def delete(self, unique_id: str) -> None:
@@ -695,15 +762,19 @@ class ForecastService:
             history.y, history.ds, history.clock, freq=self.freq, on_gap=self._on_gap
         )
         self._forecaster.check_history(y)
+        x = history.x
+        if x is not None and len(y) > len(x):
+            x = self.covariates.unknown(len(y))
+            x[marks != Mark.FILLED] = history.x
         season = history.season or self.model.season
         if season is None:
             season = infer_season(history.ds, history.clock)
             if season == NO_SEASON:
                 season = self.season
-        return History(y, ds, history.clock, marks, season)
+        return History(y, ds, history.clock, marks, season, x)
 
     async def _seeded(self, history: History) -> tuple[Records, Entries]:
-        entries = self.checked(history).entries()
+        entries = self.checked(history).entries(self._forecaster.entry)
         work = self._forecaster.replaying(self._forecaster.new(1), entries)
         return await in_slices(work), entries
 
@@ -756,8 +827,23 @@ class ForecastService:
                 ),
             )
 
-    async def _forecasted(self, unique_id: str | None, records: Records, ask: Ask) -> Forecasted:
-        forecast = await in_slices(self._forecaster.forecasting(records, ask.h, ask.levels))
+    def _one(self, x: Mapping[str, Value] | None) -> NDArray[np.float64] | None:
+        """Return the covariates of one step, shape `(1, covariates)`, if the model has any."""
+        if x is None and not self.covariates.asked:
+            return self.covariates.unknown(1) if self.covariates.names else None
+        return refusing(
+            self.covariates.read({name: [value] for name, value in (x or {}).items()}, 1)
+        )
+
+    async def _forecasted(
+        self,
+        unique_id: str | None,
+        records: Records,
+        ask: Ask,
+        x: NDArray[np.float64] | None = None,
+    ) -> Forecasted:
+        work = self._forecaster.forecasting(records, ask.h, ask.levels, x=x)
+        forecast = await in_slices(work)
         (forecasts,) = self._told(records, forecast, ask)
         return Forecasted(unique_id, int(records["step"][0]), self.model.name, forecasts)
 
@@ -798,6 +884,20 @@ class ForecastService:
             return [None] * len(records)
         clocks = np.where(records["clock"] == self.freq.clock, records["clock"], Clock.NONE)
         return format_times(self.freq.advance(records["ds"], steps), clocks)
+
+
+def refusing(read: tuple[NDArray[np.float64], dict[int, str]]) -> NDArray[np.float64]:
+    """Return values that were read, if nothing is wrong with any.
+
+    Raises:
+        InvalidRequestError: If something is.
+    """
+    values, faults = read
+    if faults:
+        first = min(faults)
+        where = f", in step {first + 1}" if len(values) > 1 else ""
+        raise InvalidRequestError(f"{faults[first]}{where}")
+    return values
 
 
 def _refuse(waiting: asyncio.Future[Observed], error: Exception) -> None:

@@ -41,12 +41,13 @@ from safetensors import SafetensorError
 
 from forecaster.calendar import FIRST_TIME, LAST_TIME, Clock, Freq, Times
 from forecaster.errors import ArtifactError
-from forecaster.forecaster import LARGEST_VALUE, MOST_SPREAD, Forecaster
+from forecaster.forecaster import MOST_SPREAD, Forecaster
 from forecaster.journal import NO_SEASON, Mark, Season
 from forecaster.model import Engine, Model, build_forecaster
 from forecaster.network import Weights
 from forecaster.spec import (
     FORMAT_VERSION,
+    LARGEST_VALUE,
     LONGEST_INNER_SEASON,
     LONGEST_SEASON,
     InnerSeasonLength,
@@ -99,6 +100,7 @@ _LARGEST_INTEGER = 2**62
 _LARGEST: dict[str, float] = {"season": LONGEST_SEASON, "spread": MOST_SPREAD}
 _LARGEST_FLOAT = np.float64(4 * LARGEST_VALUE)  # sums of a few such stay numbers
 
+GoldenCovariate = Annotated[float, Field(ge=-LARGEST_VALUE, le=LARGEST_VALUE)] | None
 GoldenTime = Annotated[int, Field(ge=FIRST_TIME, le=LAST_TIME)]
 
 T = TypeVar("T")
@@ -112,6 +114,7 @@ class Golden(Spec):
         forecasts: The mean and quantiles that stood after each, from the first that there was.
         season: The season of the series.
         ds: Their times, in microseconds since 1970 in UTC, for a model that keeps time.
+        x: Their covariates, a row for each, for a model that has any; null where one is missing.
     """
 
     # The first fault is enough: to list a million takes seconds, and a gigabyte.
@@ -122,20 +125,30 @@ class Golden(Spec):
     ]
     season: tuple[SeasonLength, InnerSeasonLength] = NO_SEASON
     ds: Annotated[tuple[GoldenTime, ...], Field(fail_fast=True)] = ()
+    x: Annotated[
+        tuple[Annotated[tuple[GoldenCovariate, ...], Field(fail_fast=True)], ...],
+        Field(fail_fast=True),
+    ] = ()
 
     @model_validator(mode="after")
-    def _check_times(self) -> "Golden":
+    def _check_lengths(self) -> "Golden":
         if self.ds and len(self.ds) != len(self.y):
             raise ValueError(f"ds: expected {len(self.y)} times, one for each y")
+        if self.x and len(self.x) != len(self.y):
+            raise ValueError(f"x: expected {len(self.y)} rows, one for each y")
+        if len({len(row) for row in self.x}) > 1:
+            raise ValueError("x: expected rows of one length")
         return self
 
-    def observations(self) -> Iterator[tuple[Floats, Times | None, Clock]]:
-        """Yield value, time and what that counts, one observation after the other."""
+    def observations(self) -> Iterator[tuple[Floats, Times | None, Clock, Floats | None]]:
+        """Yield value, time, what that counts and covariates, one observation after the other."""
+        x = np.array(self.x, np.float64)[:, None] if self.x else None
         for step, y in enumerate(self.y):
+            row = None if x is None else x[step]
             if self.ds:
-                yield np.array([y]), np.array([self.ds[step]], np.int64), Clock.TIME
+                yield np.array([y]), np.array([self.ds[step]], np.int64), Clock.TIME, row
             else:
-                yield np.array([y]), None, Clock.NONE
+                yield np.array([y]), None, Clock.NONE, row
 
 
 def trace(
@@ -143,10 +156,13 @@ def trace(
     y: Floats,
     season: Season = NO_SEASON,
     ds: Times | None = None,
+    x: Floats | None = None,
 ) -> Golden:
     """Return the golden trace of these values."""
     times = () if ds is None else tuple(ds.tolist())
-    golden = Golden(y=tuple(y.tolist()), forecasts=(), season=season, ds=times)
+    rows = [] if x is None else x.tolist()
+    covariates = tuple(tuple(None if one != one else one for one in row) for row in rows)
+    golden = Golden(y=tuple(y.tolist()), forecasts=(), season=season, ds=times, x=covariates)
     records = forecaster.new(1)
     records["season"] = season
     forecasts = []
@@ -269,6 +285,7 @@ def load(folder: Path, engine: Engine = Engine.NUMPY) -> Model:
             transform=manifest.transform,
             scaler=scaler,
             policy=manifest.policy,
+            covariates=manifest.covariates,
         )
     except ValidationError as error:
         raise _invalid(folder / MANIFEST, error) from error
@@ -283,12 +300,12 @@ def load(folder: Path, engine: Engine = Engine.NUMPY) -> Model:
         )
     freq = Freq.parse(manifest.freq) if manifest.freq else None
     forecaster = build_forecaster(spec, weights, engine, freq)
-    features = forecaster.transform.features
+    features = forecaster.features
     if features != manifest.network.features:
         raise ArtifactError(
             folder / MANIFEST,
             what="network.features",
-            expected=f"{features} (what the transform makes)",
+            expected=f"{features} (what transform and covariates make)",
             found=manifest.network.features,
         )
     if forecaster.context != manifest.context:
@@ -307,6 +324,11 @@ def load(folder: Path, engine: Engine = Engine.NUMPY) -> Model:
             what="y",
             expected=f"numbers of size {LARGEST_VALUE:g} at most",
             found="larger ones",
+        )
+    width, count = len(golden.x[0]) if golden.x else 0, len(manifest.covariates)
+    if width != count:
+        raise ArtifactError(
+            folder / GOLDEN, what="x", expected=f"rows of {count} covariates", found=width
         )
     apart = distance(forecaster, golden)
     if not golden.forecasts or apart > PARITY:

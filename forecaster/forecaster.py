@@ -13,19 +13,25 @@ from numpy.typing import NDArray
 
 from forecaster import scores
 from forecaster.calendar import Clock, Freq, Times
+from forecaster.covariates import Covariates
 from forecaster.errors import InvalidRequestError, SeriesNotWarmError
 from forecaster.head import Head, interval_levels, normal_scores
-from forecaster.journal import ENTRY, NO_SEASON, Entries, Mark, Season, of_history
+from forecaster.journal import (
+    NO_SEASON,
+    Entries,
+    Mark,
+    Season,
+    covariates_of,
+    entry_dtype,
+    of_history,
+)
 from forecaster.network import Network
 from forecaster.record import copied, raw, record_dtype
-from forecaster.spec import Policy
+from forecaster.spec import LARGEST_VALUE, Policy
 from forecaster.transform import Transform
 
 Floats = NDArray[np.float64]
 Records = NDArray[np.void]
-
-# No value may be larger: sums of a few still fit a float64.
-LARGEST_VALUE = 1e300
 
 _OBSERVED = np.uint8(Mark.OBSERVED)  # sooner read than the enumeration
 
@@ -33,13 +39,13 @@ _OBSERVED = np.uint8(Mark.OBSERVED)  # sooner read than the enumeration
 _PATHS = 256
 _ROWS_AT_ONCE = 4096
 
-# Quantiles are widened by this much of a logarithm for each interval of `scores.LEVELS` that an
-# actual falls out of, and narrowed by so much at each step that both are in balance where the
-# intervals cover what they say: Gibbs and Candes (2021), "Adaptive conformal inference under
-# distribution shift". And no further than by a factor of about 7.
+# Each interval of `scores.LEVELS` is widened by so much of a logarithm when an actual falls out of
+# it, times its level, and narrowed when one falls into it, times the rest: in balance where it
+# covers what it says. Gibbs and Candes (2021), "Adaptive conformal inference under distribution
+# shift". All go along with each, for a wide interval alone is slow to learn that it is too wide.
+# And no further than by a factor of about 7.
 _CALIBRATION = 0.02
-_EXPECTED_INSIDE = sum(level / 100.0 for level in scores.LEVELS)
-_MOVES = _CALIBRATION * (_EXPECTED_INSIDE - np.arange(len(scores.LEVELS) + 1))
+_EXPECTED_INSIDE = np.array(scores.LEVELS) / 100.0
 MOST_SPREAD = 2.0
 
 # Work done between two yields, in series-steps of a large batch, and what a step of any size costs.
@@ -86,6 +92,7 @@ class Forecaster:
         state_size: Numbers in `h`, and in `c`.
         policy: Whether state is carried from step to step.
         freq: The distance between observations, for a transform that keeps time.
+        covariates: What else the network is told of each step; nothing by default.
     """
 
     def __init__(
@@ -97,8 +104,11 @@ class Forecaster:
         state_size: int,
         policy: Policy = Policy.CARRY,
         freq: Freq | None = None,
+        covariates: Covariates | None = None,
     ) -> None:
         self.transform = transform
+        self.covariates = covariates or Covariates()
+        self.features = transform.features + self.covariates.features
         self._freq = freq
         self._network = network
         self._head = head
@@ -106,8 +116,11 @@ class Forecaster:
         self._bounds = [bound for level in scores.LEVELS for bound in interval_levels(level)]
         self.context = transform.context
         self.dtype = record_dtype(
-            state_size=state_size, width=head.width, transform=transform.fields
+            state_size=state_size,
+            width=head.width,
+            transform=[*transform.fields, *self.covariates.fields],
         )
+        self.entry = entry_dtype(self.dtype)
 
     def new(self, count: int) -> Records:
         """Return the records of `count` series that have seen nothing."""
@@ -119,6 +132,7 @@ class Forecaster:
         y: Floats,
         ds: Times | None = None,
         clock: Clock | NDArray[np.uint8] = Clock.NONE,
+        x: Floats | None = None,
     ) -> Records:
         """Take one observation into each of K series.
 
@@ -128,6 +142,8 @@ class Forecaster:
                 forecast that stood, and the step is not scored.
             ds: The times, shape `(K,)`, if the series keep time.
             clock: What `ds` counts, for all series or for each.
+            x: The covariates of the step, shape `(K, covariates)`, NaN where one is missing; by
+                default all are.
 
         Returns:
             New records, one step on. `error` holds `y` minus the forecast that stood for it, NaN
@@ -138,7 +154,7 @@ class Forecaster:
             InvalidRequestError: If a value is larger than `LARGEST_VALUE`.
         """
         new = copied(records)
-        self.observe_in_place(new, y, ds, clock)
+        self.observe_in_place(new, y, ds, clock, x)
         return new
 
     def observe_in_place(
@@ -147,6 +163,7 @@ class Forecaster:
         y: Floats,
         ds: Times | None = None,
         clock: Clock | NDArray[np.uint8] = Clock.NONE,
+        x: Floats | None = None,
     ) -> None:
         """Do what `observe` does to records that are the caller's own copy.
 
@@ -154,13 +171,18 @@ class Forecaster:
         """
         check_values(y)
         missing = np.isnan(y)
+        is_missing = np.count_nonzero(missing) > 0
         warm = records["step"] >= self.context
+        if is_missing and np.count_nonzero(missing & ~warm):
+            raise self._not_warm(records[missing & ~warm][0])
+        if self.covariates.names and x is None:
+            x = self.covariates.unknown(len(records))
+        if self.covariates.foresees and x is not None:
+            self._settle(records, x)
         standing = records["forecast"]
         mean = standing[:, 0]
         value, scored = y, warm
-        if np.count_nonzero(missing):
-            if np.count_nonzero(missing & ~warm):
-                raise self._not_warm(records[missing & ~warm][0])
+        if is_missing:
             value, scored = np.where(missing, mean, y), warm & ~missing
             records["gap"] = np.where(missing, records["gap"] + 1, 0)
         else:
@@ -182,31 +204,45 @@ class Forecaster:
         if ds is not None:
             records["ds"] = ds
             records["clock"] = clock
-        self._advance(records, value)
+        self._advance(records, value, x)
 
     def forecast(
-        self, records: Records, h: int = 1, levels: Sequence[float] = (), *, seed: int = 0
+        self,
+        records: Records,
+        h: int = 1,
+        levels: Sequence[float] = (),
+        *,
+        seed: int = 0,
+        x: Floats | None = None,
     ) -> Forecast:
         """Forecast the next `h` steps of K series. A pure read.
 
-        The first step is in the record. For the others a copy of the state is rolled forward: the
-        mean on its own means, the quantiles by paths drawn from the forecast distribution of each
-        step.
+        The first step is in the record, unless `x` tells more of it. For the others a copy of the
+        state is rolled forward: the mean on its own means, the quantiles by paths drawn from the
+        forecast distribution of each step.
 
         Args:
             records: Shape `(K,)`. Not modified.
             h: The horizon, at least 1.
             levels: Quantile levels, within `head.LEVEL_RANGE`.
             seed: Fixes the draws: the same records and seed give the same forecast.
+            x: The covariates of these steps that are known ahead, shape `(K, h, covariates)`, NaN
+                where one is not; by default none is.
 
         Raises:
             SeriesNotWarmError: If a series has fewer than `context` observations.
             InvalidRequestError: If the horizon or a level makes no sense.
         """
-        return run(self.forecasting(records, h, levels, seed=seed))
+        return run(self.forecasting(records, h, levels, seed=seed, x=x))
 
     def forecasting(
-        self, records: Records, h: int = 1, levels: Sequence[float] = (), *, seed: int = 0
+        self,
+        records: Records,
+        h: int = 1,
+        levels: Sequence[float] = (),
+        *,
+        seed: int = 0,
+        x: Floats | None = None,
     ) -> Work[Forecast]:
         """Do what `forecast` does, a few milliseconds at a time."""
         if h < 1:
@@ -214,6 +250,15 @@ class Forecaster:
         cold = records["step"] < self.context
         if cold.any():
             raise self._not_warm(records[cold][0])
+        if not self.covariates.names:
+            x = None
+        elif x is not None or h > 1:
+            if x is None:
+                x = np.repeat(self.covariates.unknown(h)[None], len(records), axis=0)
+            x = self.covariates.only_ahead(x)
+            if self.covariates.foresees:
+                records = copied(records)
+                self._settle(records, x[:, 0])
         standing = records["forecast"]
         first = Forecast(standing[:, :1].copy(), self._head.at(standing[:, 1:], levels)[:, None])
         if h == 1:
@@ -223,7 +268,9 @@ class Forecaster:
         means, quantiles = [], []
         for rows in range(0, max(len(records), 1), at_once):
             rng = np.random.default_rng(seed)
-            part = yield from self._roll(records[rows : rows + at_once], h, levels, paths, rng)
+            some = slice(rows, rows + at_once)
+            ahead = None if x is None else x[some]
+            part = yield from self._roll(records[some], h, levels, paths, rng, ahead)
             means.append(part.mean)
             quantiles.append(part.quantiles)
         return Forecast(
@@ -237,6 +284,7 @@ class Forecaster:
         ds: Sequence[Times] | None = None,
         clock: Clock = Clock.NONE,
         seasons: Sequence[Season] | None = None,
+        x: Sequence[Floats] | None = None,
     ) -> Records:
         """Return the records of series that have observed these histories, from nothing.
 
@@ -247,12 +295,13 @@ class Forecaster:
             ds: The times of each, in the same shapes.
             clock: What `ds` counts.
             seasons: The season of each, for a transform that takes note of it; none by default.
+            x: The covariates of each, shape `(n, covariates)`; by default all are missing.
 
         Raises:
             SeriesNotWarmError: If a value is missing before there is a forecast to stand in for it.
             InvalidRequestError: If a value is larger than `LARGEST_VALUE`.
         """
-        return run(self.seeding(histories, ds, clock, seasons))
+        return run(self.seeding(histories, ds, clock, seasons, x))
 
     def seeding(
         self,
@@ -260,6 +309,7 @@ class Forecaster:
         ds: Sequence[Times] | None = None,
         clock: Clock = Clock.NONE,
         seasons: Sequence[Season] | None = None,
+        x: Sequence[Floats] | None = None,
     ) -> Work[Records]:
         """Do what `seed` does, a few milliseconds at a time."""
         entries = [
@@ -270,10 +320,14 @@ class Forecaster:
                 np.full(len(history), Mark.OBSERVED, np.uint8),
                 row,
                 NO_SEASON if seasons is None else seasons[row],
+                self.entry,
+                None if x is None else x[row],
             )
             for row, history in enumerate(histories)
         ]
-        return self.replaying(self.new(len(histories)), _joined(entries))
+        return self.replaying(
+            self.new(len(histories)), np.concatenate([np.empty(0, self.entry), *entries])
+        )
 
     def replaying(self, records: Records, entries: Entries) -> Work[Records]:
         """Take journal entries into K series, a few milliseconds at a time.
@@ -325,7 +379,8 @@ class Forecaster:
         is_first = records["step"] == 0
         if is_first.any():
             records["season"][is_first] = now["season"][is_first]
-        self.observe_in_place(records, now["y"], now["ds"], now["clock"])
+        x = covariates_of(now)
+        self.observe_in_place(records, now["y"], now["ds"], now["clock"], x)
         records["mark"] = now["mark"]
         entries["stood"][at] = records["stood"]
 
@@ -349,33 +404,56 @@ class Forecaster:
         ready = new["step"] >= self.context
         if ready.any():
             rows = new[ready]
-            outputs, _, _ = self._network.step(self.transform.inputs(rows), rows["h"], rows["c"])
+            outputs, _, _ = self._network.step(self.inputs(rows), rows["h"], rows["c"])
             rows["forecast"] = self._values(rows, outputs)
             new[ready] = rows
         return new
 
-    def _advance(self, records: Records, value: Floats, *, is_path: bool = False) -> None:
+    def inputs(self, records: Records) -> NDArray[np.float32]:
+        """Return what the network is told of K series, shape `(K, features)`."""
+        inputs = self.transform.inputs(records)
+        if not self.covariates.names:
+            return inputs
+        told = self.covariates.inputs(records).astype(np.float32)
+        return np.concatenate([inputs, told], axis=1)
+
+    def _settle(self, records: Records, x: Floats, *, is_path: bool = False) -> None:
+        """Take the last step, now that the covariates of the one to come are known, in place.
+
+        Until then it is taken on what they are thought to be, for the forecast alone: the state
+        stays that before it.
+        """
+        self.covariates.foresee(records, x)
+        self._step_warm(records, is_path, is_settled=True)
+
+    def _advance(
+        self, records: Records, value: Floats, x: Floats | None, *, is_path: bool = False
+    ) -> None:
         """Take values into K records, in place: transform, network, the next forecast.
 
         Behind missing values quantiles are wider by the root of the steps, as a random walk's are;
         on a path, where what is not known is drawn, they are not.
         """
         self.transform.observe(records, value)
+        if x is not None:
+            self.covariates.observe(records, x)
         step = records["step"]
         step += 1
-        ready = step >= self.context
+        self._step_warm(records, is_path, is_settled=not self.covariates.foresees)
+
+    def _step_warm(self, records: Records, is_path: bool, *, is_settled: bool) -> None:
+        ready = records["step"] >= self.context
         number = np.count_nonzero(ready)
         if number == len(ready):
-            self._step(records, is_path)
+            self._step(records, is_path, is_settled)
         elif number:
             rows = raw(records)[ready].view(self.dtype)
-            self._step(rows, is_path)
+            self._step(rows, is_path, is_settled)
             raw(records)[ready] = raw(rows)
 
-    def _step(self, records: Records, is_path: bool) -> None:
-        inputs = self.transform.inputs(records)
-        outputs, h, c = self._network.step(inputs, records["h"], records["c"])
-        if self._policy is Policy.CARRY:
+    def _step(self, records: Records, is_path: bool, is_settled: bool) -> None:
+        outputs, h, c = self._network.step(self.inputs(records), records["h"], records["c"])
+        if is_settled and self._policy is Policy.CARRY:
             records["h"] = h
             records["c"] = c
         records["forecast"] = self._values(records, outputs, is_path)
@@ -386,10 +464,10 @@ class Forecaster:
         """Return mean and quantiles in the series' own units, none beyond what may be observed."""
         values = self.transform.unscale(records, self._head.read(outputs))
         if self._head.spec.calibrated:
-            factor = np.exp(records["spread"])
+            spread = records["spread"]
             if np.count_nonzero(records["gap"]) and not is_path:
-                factor *= np.sqrt(1.0 + records["gap"])
-            self._head.widen(values[:, 1:], factor)
+                spread = spread + 0.5 * np.log1p(records["gap"])[:, None]
+            self._head.widen(values[:, 1:], spread)
         return _within(values)
 
     def _roll(
@@ -399,10 +477,12 @@ class Forecaster:
         levels: Sequence[float],
         paths: int,
         rng: np.random.Generator,
+        x: Floats | None,
     ) -> Work[Forecast]:
         """Return means `(K, h - 1)` and quantiles `(K, h - 1, levels)` of the steps after the next.
 
-        Row 0 of each series walks on its own mean, the other rows are the sampled paths.
+        Row 0 of each series walks on its own mean, the other rows are the sampled paths. `x` is
+        what `forecast` takes, for a model that looks at it.
         """
         count = len(records)
         rolled = np.repeat(raw(records), paths + 1).view(self.dtype)
@@ -415,7 +495,10 @@ class Forecaster:
             if self._freq is not None and self.transform.keeps_time:
                 rolled["ds"] = self._freq.advance(rolled["ds"])
             rolled["gap"] += 1
-            self._advance(rolled, values.ravel(), is_path=True)
+            now = None if x is None else np.repeat(x[:, t], paths + 1, axis=0)
+            self._advance(rolled, values.ravel(), now, is_path=True)
+            if x is not None and self.covariates.foresees:
+                self._settle(rolled, np.repeat(x[:, t + 1], paths + 1, axis=0), is_path=True)
             values = self._draw(rolled, count, rng.permutation(draws))
             mean[:, t] = values[:, 0]
             if paths:
@@ -440,24 +523,21 @@ class Forecaster:
         return SeriesNotWarmError(step=step, missing=self.context - step)
 
 
-def _joined(entries: list[Entries]) -> Entries:
-    return np.concatenate(entries) if entries else np.empty(0, ENTRY)
-
-
 def _within(values: Floats) -> Floats:
     # Not np.clip: it takes four times as long for one series.
     return np.maximum(np.minimum(values, LARGEST_VALUE), -LARGEST_VALUE)
 
 
 def _calibrate(spread: Floats, inside: NDArray[np.bool_], scored: NDArray[np.bool_]) -> None:
-    """Take one actual of each series into what its quantiles are widened by, in place.
+    """Take one actual of each series into what its intervals are widened by, in place.
 
     Args:
-        spread: Shape `(K,)`.
+        spread: Shape `(K, levels)`.
         inside: Which of the intervals the actual fell into, shape `(K, levels)`.
         scored: Which rows count.
     """
-    moved = spread + _MOVES[inside.sum(axis=1)] * scored
+    alone = _CALIBRATION * (_EXPECTED_INSIDE - inside) * scored[:, None]
+    moved = spread + alone + alone.sum(axis=1, keepdims=True)
     np.maximum(np.minimum(moved, MOST_SPREAD), -MOST_SPREAD, out=spread)
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from forecaster.errors import InvalidRequestError
+from forecaster.scores import LEVELS
 from forecaster.spec import HeadSpec
 
 Floats = NDArray[np.float64]
@@ -46,6 +47,11 @@ class Head:
         low, anchor, share = self._locate(slices)
         rises = units[:, low + 1] - units[:, low]
         self._mean_weights = (units[:, anchor] + share * rises).mean(axis=1)
+        # The share of each interval of `LEVELS` in what a quantile is widened by.
+        ends = [normal_scores(interval_levels(level))[1] for level in LEVELS]
+        self._shares = np.array(
+            [np.interp(np.abs(self._scores), ends, unit) for unit in np.eye(len(ends))]
+        )
         # Callers ask for the same few levels over and over.
         self._located = lru_cache(maxsize=256)(self._locate_levels)
 
@@ -81,16 +87,24 @@ class Head:
         levels[middle] = median
         return read.T.astype(np.float64)
 
-    def widen(self, quantiles: Floats, factor: Floats) -> None:
+    def widen(self, quantiles: Floats, spread: Floats) -> None:
         """Widen or narrow each curve around its median, in place.
+
+        Between the ends of two intervals it is widened by something between, and none falls where
+        its level rises.
 
         Args:
             quantiles: Shape `(K, quantiles)`.
-            factor: By how much, shape `(K,)`.
+            spread: The logarithm of how much the interval of each of `scores.LEVELS` is widened,
+                shape `(K, levels)`.
         """
-        median = quantiles[:, self._median : self._median + 1].copy()
+        middle = self._median
+        median = quantiles[:, middle : middle + 1].copy()
         quantiles -= median
-        quantiles *= factor[:, None]
+        quantiles *= np.exp(spread @ self._shares)
+        above, below = quantiles[:, middle:], quantiles[:, middle::-1]
+        np.maximum.accumulate(above, axis=1, out=above)
+        np.minimum.accumulate(below, axis=1, out=below)
         quantiles += median
 
     def at(self, quantiles: Floats, levels: Sequence[float]) -> Floats:

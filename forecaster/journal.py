@@ -12,9 +12,13 @@ from numpy.typing import NDArray
 from forecaster.calendar import Times
 from forecaster.scores import LEVELS
 
+# Begins the name of a field that holds a covariate, in an entry and in a record.
+COVARIATE = "x."
+
 Entries = NDArray[np.void]
 Records = NDArray[np.void]
 Indices = NDArray[np.int64]
+Floats = NDArray[np.float64]
 
 # The length of a series' season, and that of a shorter one within it; 0 for none.
 Season = tuple[int, int]
@@ -47,14 +51,55 @@ ENTRY = np.dtype(
 )
 
 
-def observed(records: Records, rows: Indices) -> Entries:
+def entry_dtype(record: np.dtype[np.void]) -> np.dtype[np.void]:
+    """Return the dtype of the entries of a model, from that of its records.
+
+    It is `ENTRY` with a field for each covariate, which is NaN where it was missing.
+    """
+    names = [name for name in record.names or () if name.startswith(COVARIATE)]
+    return np.dtype([*ENTRY.descr, *((name, "<f8") for name in names)]) if names else ENTRY
+
+
+def covariates_of(entries: Entries) -> Floats | None:
+    """Return the covariates of entries, shape `(n, covariates)`, if their model has any."""
+    names = (entries.dtype.names or ())[len(ENTRY.names or ()) :]
+    return np.stack([entries[name] for name in names], axis=1) if names else None
+
+
+def put_covariates(entries: Entries, x: Floats | None) -> None:
+    """Put covariates, shape `(n, covariates)`, into entries, in place; by default all missing."""
+    names = (entries.dtype.names or ())[len(ENTRY.names or ()) :]
+    for number, name in enumerate(names):
+        entries[name] = np.nan if x is None else x[:, number]
+
+
+def converted(entries: Entries, dtype: np.dtype[np.void]) -> Entries:
+    """Return the entries of one model as those of another: covariates go by their names."""
+    if entries.dtype == dtype:
+        return entries
+    new = np.zeros(len(entries), dtype)
+    put_covariates(new, None)
+    for name in set(dtype.names or ()) & set(entries.dtype.names or ()):
+        new[name] = entries[name]
+    return new
+
+
+def observed(
+    records: Records,
+    rows: Indices,
+    dtype: np.dtype[np.void] = ENTRY,
+    x: Floats | None = None,
+) -> Entries:
     """Return the entries of the observations that took records to where they are.
 
     Args:
         records: Records that were just observed, shape `(K,)`.
         rows: What goes into `series`, shape `(K,)`.
+        dtype: That of the model's entries.
+        x: The covariates that came with them, shape `(K, covariates)`; none by default.
     """
-    entries = np.empty(len(records), ENTRY)
+    entries = np.empty(len(records), dtype)
+    put_covariates(entries, x)
     entries["series"] = rows
     for name in ("step", "ds", "season", "stood", "clock", "mark"):
         entries[name] = records[name]
@@ -62,9 +107,9 @@ def observed(records: Records, rows: Indices) -> Entries:
     return entries
 
 
-def resets(records: Records, rows: Indices) -> Entries:
+def resets(records: Records, rows: Indices, dtype: np.dtype[np.void] = ENTRY) -> Entries:
     """Return the entries of resets of these records; arguments as for `observed`."""
-    entries = np.zeros(len(records), ENTRY)
+    entries = np.zeros(len(records), dtype)
     entries["series"] = rows
     entries["step"] = records["step"]
     entries["season"] = records["season"]
@@ -79,6 +124,8 @@ def of_history(
     marks: NDArray[np.uint8],
     row: int = 0,
     season: Season = NO_SEASON,
+    dtype: np.dtype[np.void] = ENTRY,
+    x: Floats | None = None,
 ) -> Entries:
     """Return the entries of a history that begins a series; none has a forecast that stood.
 
@@ -89,8 +136,11 @@ def of_history(
         marks: How each came to be, shape `(n,)`.
         row: What goes into `series`.
         season: The season of the series.
+        dtype: That of the model's entries.
+        x: The covariates, shape `(n, covariates)`, NaN where one is missing; none by default.
     """
-    entries = np.empty(len(y), ENTRY)
+    entries = np.empty(len(y), dtype)
+    put_covariates(entries, x)
     entries["series"], entries["clock"], entries["season"] = row, clock, season
     entries["step"] = np.arange(1, len(y) + 1)
     entries["y"], entries["ds"], entries["mark"] = y, ds, marks

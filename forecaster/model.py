@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from forecaster.calendar import Freq
+from forecaster.covariates import Covariates
 from forecaster.errors import EngineUnavailableError
 from forecaster.forecaster import Forecaster
 from forecaster.head import Head
@@ -77,6 +78,7 @@ def build_forecaster(
         state_size=spec.network.state_size,
         policy=spec.policy,
         freq=freq,
+        covariates=Covariates(spec.covariates),
     )
 
 

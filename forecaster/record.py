@@ -49,7 +49,7 @@ def record_dtype(*, state_size: int, width: int, transform: Iterable[Field]) -> 
         *_CURSOR,
         *_SCORES,
         ("forecast", "<f8", (width,)),  # of the next observation, in the series' own units
-        ("spread", "<f8", ()),  # what quantiles are widened by, as a logarithm
+        ("spread", "<f8", (2,)),  # of each of `scores.LEVELS`: a logarithm, see `Head.widen`
         *transform,
         ("h", "<f4", (state_size,)),
         ("c", "<f4", (state_size,)),

@@ -34,6 +34,12 @@ LONGEST_INNER_SEASON = LONGEST_SEASON // 2
 SeasonLength = Annotated[int, Field(ge=0, le=LONGEST_SEASON)]
 InnerSeasonLength = Annotated[int, Field(ge=0, le=LONGEST_INNER_SEASON)]
 
+# No value may be larger: sums of a few still fit a float64.
+LARGEST_VALUE = 1e300
+
+# Words that a covariate may be one of.
+MOST_CATEGORIES = 64
+
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,63}$")]
 
 # Wide enough for anything that was trained, and small enough to reckon with: a size, a season or an
@@ -42,10 +48,12 @@ _MOST_LAYERS = 64
 _MOST_QUANTILES = 999
 _MOST_FILES = 1000
 _LONGEST_TIME = 10**9  # steps
-_LARGEST_DATA = 4e300  # a difference of the largest values, and some room
+_LARGEST_DATA = 4 * LARGEST_VALUE  # a difference of the largest values, and some room
 _FURTHEST_FEATURE = 1e6
+_MOST_COVARIATES = 256
 
 Cycle = Literal["day", "week", "year"]
+Word = Annotated[str, Field(min_length=1, max_length=64)]
 
 Data = Annotated[float, Field(ge=-_LARGEST_DATA, le=_LARGEST_DATA)]
 Feature = Annotated[float, Field(ge=-_FURTHEST_FEATURE, le=_FURTHEST_FEATURE)]
@@ -122,6 +130,49 @@ class PlainTransformSpec(Spec):
 
     kind: Literal["plain"] = "plain"
     difference: int = Field(default=1, ge=0, le=100_000)
+
+
+class Kind(StrEnum):
+    """When a covariate is known."""
+
+    PAST = "past"  # with the observation of its step
+    FUTURE = "future"  # before it
+    STATIC = "static"  # always: it belongs to the series
+
+
+class Covariate(Spec):
+    """Something else that is known of a step or of a series: a number, or one of some words.
+
+    Args:
+        name: As callers write it.
+        kind: When it is known.
+        categories: The words; none for a number.
+        mean: Of a static number, over the series trained on.
+        scale: The standard deviation of that.
+    """
+
+    name: Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f\x7f]+$")]
+    kind: Kind
+    categories: Annotated[tuple[Word, ...], Field(max_length=MOST_CATEGORIES)] = ()
+    mean: Data = 0.0
+    scale: Annotated[float, Field(gt=0, le=_LARGEST_DATA)] = 1.0
+
+    @model_validator(mode="after")
+    def _check_categories(self) -> "Covariate":
+        if len(set(self.categories)) < len(self.categories):
+            raise ValueError("categories: names a word twice")
+        return self
+
+
+def _check_names(covariates: "tuple[Covariate, ...]") -> "tuple[Covariate, ...]":
+    if len({one.name for one in covariates}) < len(covariates):
+        raise ValueError("names a covariate twice")
+    return covariates
+
+
+CovariateSpecs = Annotated[
+    tuple[Covariate, ...], Field(max_length=_MOST_COVARIATES), AfterValidator(_check_names)
+]
 
 
 class UniversalTransformSpec(Spec):
@@ -224,6 +275,7 @@ class ModelSpec(Spec):
     transform: TransformSpec
     scaler: Scaler
     policy: Policy = Policy.CARRY
+    covariates: CovariateSpecs = ()
 
     @model_validator(mode="after")
     def _check_outputs(self) -> "ModelSpec":
@@ -255,6 +307,7 @@ class Manifest(Spec):
     head: HeadSpec
     transform: TransformSpec
     policy: Policy
+    covariates: CovariateSpecs = ()
     freq: FreqText = None
     on_gap: OnGap = OnGap.REJECT
     season: int = Field(default=1, ge=1, le=_LONGEST_TIME)

@@ -61,6 +61,10 @@ Season = Annotated[
     typer.Option(help="The season's length, or 168,24 for one within another; times tell it else."),
 ]
 Gap = Annotated[GapChoice, typer.Option(help="Where the file leaves steps out.")]
+Static = Annotated[
+    Path | None,
+    typer.Option(help="A file with a row for each series: its name, and what else is known of it."),
+]
 
 
 def main() -> None:
@@ -118,6 +122,15 @@ def train(
     target_column: Target = None,
     freq: FreqOption = None,
     season: Season = None,
+    past: Annotated[
+        str | None,
+        typer.Option(help="Covariates known with each observation: columns, as temp,wind."),
+    ] = None,
+    future: Annotated[
+        str | None,
+        typer.Option(help="Covariates known before it: columns, as holiday,price."),
+    ] = None,
+    static: Static = None,
     on_gap: Annotated[
         GapChoice | None,
         typer.Option(
@@ -239,6 +252,9 @@ def train(
         "target_column": target_column,
         "freq": freq,
         "season": season,
+        "past": past and _columns(past),
+        "future": future and _columns(future),
+        "static": static,
         "on_gap": _on_gap(on_gap) if on_gap else None,
         "method": method,
         "budget": budget,
@@ -373,6 +389,7 @@ def backtest(
     target_column: Target = None,
     freq: FreqOption = None,
     season: Season = None,
+    static: Static = None,
     on_gap: Gap = GapChoice.SKIP,
     h: Annotated[
         int, typer.Option(min=1, help="Score forecasts of up to so many steps ahead, each alone.")
@@ -401,6 +418,8 @@ def backtest(
         target_column=target_column,
         freq=freq,
         on_gap=_on_gap(on_gap),
+        covariates=loaded.manifest.covariates,
+        static=static,
     )
     _warn_of_gaps(panel.gaps, _on_gap(on_gap))
     history, held_back = panel.split(test or default_test(panel))
@@ -631,6 +650,11 @@ def _numbers(text: str, kind: type[int] | type[float]) -> list[float | str]:
             return part
 
     return [read(part) for part in text.split(",")]
+
+
+def _columns(text: str) -> list[str]:
+    """Return the names of a list."""
+    return [name.strip() for name in text.split(",")]
 
 
 def _print_json(value: Any) -> None:

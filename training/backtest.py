@@ -192,16 +192,22 @@ def _standing(
     """Yield what is forecast before each observation of the test: `h` steps, or to its end."""
     y = np.array([series.y for series in test.series])
     ds = np.array([series.ds for series in test.series])
+    x = np.array([series.x for series in test.series])
+    has_x = bool(forecaster.covariates.names)  # or the panel's are nothing to this model
     steps = y.shape[1]
     records = forecaster.seed(
         [series.y for series in history.series],
         [series.ds for series in history.series],
         history.clock,
         seasons,
+        [series.x for series in history.series] if has_x else None,
     )
     for t in range(steps):
-        yield forecaster.forecast(records, min(h, steps - t), _BOUNDS, seed=t)
-        records = forecaster.observe(records, y[:, t], ds[:, t], history.clock)
+        ahead = min(h, steps - t)
+        coming = x[:, t : t + ahead] if has_x else None
+        yield forecaster.forecast(records, ahead, _BOUNDS, seed=t, x=coming)
+        now = x[:, t] if has_x else None
+        records = forecaster.observe(records, y[:, t], ds[:, t], history.clock, now)
         if progress is not None:
             progress(t + 1, steps)
 

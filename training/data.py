@@ -5,13 +5,9 @@ is a `DataError` that says file, row and column. Nothing is repaired or sorted o
 reaches a model is what the file says.
 """
 
-import csv
-import gzip
 import hashlib
-import io
 import re
-import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -23,15 +19,16 @@ from numpy.typing import NDArray
 from forecaster.calendar import Clock, Freq, format_ds
 from forecaster.cursor import OnGap
 from forecaster.errors import InvalidRequestError
-from forecaster.forecaster import LARGEST_VALUE
+from forecaster.spec import Covariate
+from training.covariates import read_covariates
 from training.errors import DataError
+from training.recipe import Asked
+from training.table import Table, is_true, read_numbers, read_table
 
 Values = NDArray[np.float64]
 Times = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 
-_NUMBER = r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
-_MISSING = r"(?:[nN][aA][nN])?"
 _INTEGER = r"[+-]?[0-9]+"
 _NOMINAL_MONTH = r"[0-9]-(?:0?[1-9]|1[0-2])"
 _ISO = (
@@ -67,11 +64,17 @@ class Series:
         y: The values, `(n,)`, finite, NaN where one is missing. Read-only.
         ds: Their times, `(n,)`, as `forecaster.calendar` stores them; 0, 1, 2, ... if the table
             has none. Read-only.
+        x: Their covariates, `(n, covariates)`, NaN where one is missing. Read-only.
     """
 
     unique_id: str
     y: Values
     ds: Times
+    x: Values
+
+    def __getitem__(self, steps: slice) -> "Series":
+        """Return some of the observations."""
+        return Series(self.unique_id, self.y[steps], self.ds[steps], self.x[steps])
 
     def __len__(self) -> int:
         """Return the number of observations, missing ones included."""
@@ -105,9 +108,10 @@ class Panel:
         series: The series, in the order in which the table first names them.
         clock: What `ds` counts.
         freq: The distance between observations, as `Freq.parse` reads it; `None` if there is none.
-        fingerprint: SHA-256 in hexadecimal over clock, ids, `ds` and `y`: the same for the same
+        fingerprint: SHA-256 in hexadecimal over clock, ids and all values: the same for the same
             data in another file format or with the series in another order.
         gaps: Where series leave `freq`. They are listed when they were filled, too.
+        covariates: What the columns of each series' `x` are.
     """
 
     series: tuple[Series, ...]
@@ -115,6 +119,7 @@ class Panel:
     freq: str | None
     fingerprint: str
     gaps: tuple[Gap, ...] = ()
+    covariates: tuple[Covariate, ...] = ()
 
     def __len__(self) -> int:
         """Return the number of series."""
@@ -155,17 +160,17 @@ class Panel:
         held_back = [gap for gap in self.gaps if gap.position >= cuts[gap.unique_id]]
         return (
             self._with(
-                [Series(s.unique_id, s.y[:-test], s.ds[:-test]) for s in self.series],
+                [one[:-test] for one in self.series],
                 [gap for gap in self.gaps if gap.position < cuts[gap.unique_id]],
             ),
             self._with(
-                [Series(s.unique_id, s.y[-test:], s.ds[-test:]) for s in self.series],
+                [one[-test:] for one in self.series],
                 [replace(gap, position=gap.position - cuts[gap.unique_id]) for gap in held_back],
             ),
         )
 
     def _with(self, series: list[Series], gaps: list[Gap]) -> "Panel":
-        return _panel(series, self.clock, self.freq, gaps)
+        return _panel(series, self.clock, self.freq, gaps, self.covariates)
 
 
 def read_panel(
@@ -176,6 +181,8 @@ def read_panel(
     target_column: str | None = None,
     freq: str | None = None,
     on_gap: OnGap = OnGap.SKIP,
+    covariates: Asked | Sequence[Covariate] = (),
+    static: Path | None = None,
 ) -> Panel:
     """Read a table of series from CSV (`.csv`, `.csv.gz`) or Parquet (`.parquet`, `.pq`).
 
@@ -196,6 +203,9 @@ def read_panel(
             inferred: the one that nine of ten distances in the table fit.
         on_gap: What becomes of steps that were left out: taken as if nothing were missing, filled
             with missing values, or refused.
+        covariates: The columns that are covariates, or what they are if that is settled; none by
+            default.
+        static: The file of static ones that are settled: the name of each series, and its values.
 
     Returns:
         The panel, all other columns left out.
@@ -205,240 +215,29 @@ def read_panel(
         InvalidRequestError: If `freq` is not known.
     """
     asked = None if freq is None else Freq.parse(freq)
-    table = _read_table(path)
-    rows = _read_rows(table, id_column, time_column, target_column or "y")
+    table = read_table(path)
+    rows = _read_rows(table, id_column, time_column, target_column or "y", covariates, static)
     if rows.clock == Clock.NONE:
-        return _panel(rows.series(), rows.clock, freq, [])
+        return _panel(rows.series(), rows.clock, freq, [], rows.covariates)
     _check_order(rows)
     if asked is not None:
         _check_grid(rows, asked)
     known = freq or _infer_freq(rows)
     if known is None:
         _check_needs_no_freq(rows, on_gap)
-        return _panel(rows.series(), rows.clock, None, [])
+        return _panel(rows.series(), rows.clock, None, [], rows.covariates)
     gaps = _find_gaps(rows, Freq.parse(known))
     _check_gaps(rows, gaps, known, on_gap, is_inferred=freq is None)
     series = rows.series()
     if on_gap is OnGap.FILL:
         series, gaps = _fill(series, gaps, Freq.parse(known))
-    return _panel(series, rows.clock, known, gaps)
-
-
-# The file
-
-
-@dataclass(frozen=True)
-class _Table:
-    """The columns of a file, and where each of its records stands."""
-
-    path: Path
-    names: list[str]
-    frame: pd.DataFrame  # columns are numbered; the index counts the records of the file
-    row_of: Callable[[int], int]  # record -> what to call its row
-
-    def row(self, index: int) -> int:
-        """Return the row in the file of the record at `index` in the frame."""
-        return self.row_of(int(self.frame.index[index]))
-
-    def require(self, name: str, flag: str) -> str:
-        """Return `name` if there is one such column.
-
-        Raises:
-            DataError: If there is none, or more than one.
-        """
-        count = self.names.count(name)
-        if count == 0:
-            found = ", ".join(map(repr, self.names)) or "none"
-            raise DataError(
-                f"expected a column {name!r}, found {found}; {flag} names another column",
-                path=self.path,
-            )
-        if count > 1:
-            raise DataError(f"expected one column {name!r}, found {count}", path=self.path)
-        return name
-
-    def find(self, name: str | None, default: str, flag: str) -> str | None:
-        """Return the column asked for, which has to be there, or the default if it is there."""
-        if name is None and default not in self.names:
-            return None
-        return self.require(name or default, flag)
-
-    def column(self, name: str) -> "pd.Series[Any]":
-        """Return a column as the file has it."""
-        return self.frame.iloc[:, self.names.index(name)]
-
-    def texts(self, name: str) -> "pd.Series[str]":
-        """Return a column as text, empty where there is no value."""
-        values = self.column(name)
-        if not isinstance(values.dtype, pd.StringDtype):
-            values = values.astype(object).map(str).where(values.notna(), "").astype(str)
-        return values.fillna("").astype(str)
-
-    def refuse(self, name: str, is_bad: Mask, expected: str) -> None:
-        """Raise for the first record that `is_bad` marks, counting the others."""
-        if not is_bad.any():
-            return
-        index = int(is_bad.argmax())
-        found = _shown(self.column(name).iloc[index])
-        self.refuse_row(index, name, f"expected {expected}, found {found}", int(is_bad.sum()))
-
-    def refuse_row(self, index: int, name: str, problem: str, count: int) -> None:
-        """Raise for one record, the first of `count` that have this problem."""
-        more = f" (and {count - 1} more like it)" if count > 1 else ""
-        raise DataError(problem + more, path=self.path, row=self.row(index), column=name)
-
-
-def _shown(value: object) -> str:
-    if value is None or value is pd.NA or value is pd.NaT or value == "" or value != value:
-        return "nothing"
-    text = repr(value) if isinstance(value, str) else str(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."
-
-
-def _is(values: "pd.Series[bool]") -> Mask:
-    return values.to_numpy(dtype=np.bool_, na_value=False)
-
-
-def _read_table(path: Path) -> _Table:
-    name = path.name.lower()
-    readers = {
-        ".csv": _read_csv,
-        ".csv.gz": _read_csv,
-        ".parquet": _read_parquet,
-        ".pq": _read_parquet,
-    }
-    for suffix, reader in readers.items():
-        if name.endswith(suffix):
-            table = reader(path, _read_bytes(path))
-            if table.frame.empty:
-                raise DataError("expected observations, found no rows", path=path)
-            return table
-    raise DataError(f"expected a name that ends in {', '.join(readers)}", path=path)
-
-
-def _read_bytes(path: Path) -> bytes:
-    try:
-        content = path.read_bytes()
-    except OSError as exc:
-        raise DataError(f"cannot be read: {exc.strerror or exc}", path=path) from exc
-    if path.name.lower().endswith(".gz"):
-        content = _unzip(path, content)
-    if not content:
-        raise DataError("the file is empty", path=path)
-    return content
-
-
-def _unzip(path: Path, content: bytes) -> bytes:
-    if content and not content.startswith(b"\x1f\x8b"):
-        raise DataError("expected a gzip file, this is none", path=path)
-    try:
-        return gzip.decompress(content)
-    except (OSError, EOFError, zlib.error) as exc:
-        raise DataError("the gzip file is damaged or cut short", path=path) from exc
-
-
-def _read_parquet(path: Path, content: bytes) -> _Table:
-    try:
-        frame = pd.read_parquet(io.BytesIO(content), dtype_backend="numpy_nullable")
-        is_named = any(name is not None for name in frame.index.names)
-        frame = frame.reset_index(drop=not is_named)
-        for _, values in frame.select_dtypes(pd.StringDtype).items():
-            values.to_numpy(dtype=object)  # decodes it, which pandas has not done yet
-    except Exception as exc:  # what pandas and pyarrow raise over damage has no common base
-        raise DataError(f"cannot be read as Parquet: {exc}", path=path) from exc
-    names = [str(name) for name in frame.columns]
-    frame.columns = pd.RangeIndex(len(names))
-    return _Table(path, names, frame, lambda record: record + 1)
-
-
-def _read_csv(path: Path, content: bytes) -> _Table:
-    try:
-        text = content.decode("utf-8-sig").rstrip("\r\n")
-    except UnicodeDecodeError as exc:
-        row = content.count(b"\n", 0, exc.start) + 1
-        raise DataError("expected text in UTF-8", path=path, row=row) from exc
-    names = next((fields for _, fields in _records(path, text)), [])
-    if not any(names):
-        raise DataError("expected the names of the columns, found nothing", path=path, row=1)
-    try:
-        # Every line is a record, empty ones too, as in `_records`; text, so that nothing is guessed
-        # and every value can be quoted in an error.
-        frame = pd.read_csv(
-            io.StringIO(text, newline=""),
-            header=None,
-            dtype=str,
-            na_filter=False,
-            skipinitialspace=True,
-            skip_blank_lines=False,
-        )
-    except (pd.errors.ParserError, pd.errors.EmptyDataError) as exc:
-        _check_widths(path, text, len(names))
-        raise DataError(f"cannot be read as CSV: {exc}", path=path) from exc
-    frame = _without_empty_lines(path, text, frame.iloc[1:])
-    return _Table(path, names, frame, lambda record: _line(path, text, record))
-
-
-def _records(path: Path, text: str) -> Iterator[tuple[int, list[str]]]:
-    """Yield line and fields of each record: slower than pandas, which keeps no lines."""
-    reader = csv.reader(io.StringIO(text, newline=""), skipinitialspace=True)
-    line = 1
-    try:
-        for fields in reader:
-            yield line, fields
-            line = reader.line_num + 1
-    except csv.Error as exc:
-        raise DataError(f"cannot be read as CSV: {exc}", path=path, row=line) from exc
-
-
-def _line(path: Path, text: str, record: int) -> int:
-    return next(line for i, (line, _) in enumerate(_records(path, text)) if i == record)
-
-
-def _check_widths(path: Path, text: str, width: int) -> None:
-    for line, fields in _records(path, text):
-        if len(fields) > width:
-            raise DataError(f"expected {width} fields, found {len(fields)}", path=path, row=line)
-
-
-def _without_empty_lines(path: Path, text: str, frame: pd.DataFrame) -> pd.DataFrame:
-    """Drop empty lines and refuse short ones; where there is one column, empty is a value."""
-    width = frame.shape[1]
-    # Where a line ends early, pandas has filled up the last column.
-    if width == 1 or not _is(frame.iloc[:, -1] == "").any():
-        return frame
-    empty = []
-    for record, (line, fields) in enumerate(_records(path, text)):
-        if len(fields) <= 1 and not any(fields):
-            empty.append(record)
-        elif len(fields) < width:
-            raise DataError(
-                f"expected {width} fields, found {len(fields)}: {_shown(','.join(fields))}",
-                path=path,
-                row=line,
-            )
-    return frame.drop(index=empty)
+    return _panel(series, rows.clock, known, gaps, rows.covariates)
 
 
 # Columns
 
 
-def _read_numbers(table: _Table, name: str) -> Values:
-    """Return the target, NaN where it is missing."""
-    column = table.column(name)
-    if pd.api.types.is_numeric_dtype(column.dtype) and not pd.api.types.is_bool_dtype(column.dtype):
-        numbers: Values = column.to_numpy(dtype=np.float64, na_value=np.nan)
-    else:
-        text = table.texts(name).str.strip()
-        is_missing = _is(text.str.fullmatch(_MISSING))
-        table.refuse(name, ~(is_missing | _is(text.str.fullmatch(_NUMBER))), "a number")
-        numbers = np.full(len(text), np.nan)
-        numbers[~is_missing] = text.to_numpy(dtype=object)[~is_missing].astype(np.float64)
-    is_too_large = np.abs(numbers) > LARGEST_VALUE
-    table.refuse(name, is_too_large, f"a number between -{LARGEST_VALUE} and {LARGEST_VALUE}")
-    return numbers
-
-
-def _read_times(table: _Table, name: str) -> tuple[Clock, Times]:
+def _read_times(table: Table, name: str) -> tuple[Clock, Times]:
     """Return the kind of time and the times, `(rows,)`."""
     dtype = table.column(name).dtype
     if pd.api.types.is_datetime64_any_dtype(dtype):
@@ -446,13 +245,13 @@ def _read_times(table: _Table, name: str) -> tuple[Clock, Times]:
     if pd.api.types.is_integer_dtype(dtype):
         return Clock.INTEGER, _integers(table, name, table.texts(name))
     text = table.texts(name).str.strip()
-    is_given = _is(text != "")
+    is_given = is_true(text != "")
     first = text.iloc[int(is_given.argmax())]
     if re.fullmatch(_INTEGER, first):
         return Clock.INTEGER, _integers(table, name, text)
     if re.fullmatch(_NOMINAL_MONTH, first):
         table.refuse(
-            name, ~_is(text.str.fullmatch(_NOMINAL_MONTH)), "a year and month such as 1-01"
+            name, ~is_true(text.str.fullmatch(_NOMINAL_MONTH)), "a year and month such as 1-01"
         )
         # Of one digit: the year of the century that the textbooks mean.
         text = "190" + text.str.replace(r"-([0-9])$", r"-0\1", regex=True)
@@ -460,23 +259,23 @@ def _read_times(table: _Table, name: str) -> tuple[Clock, Times]:
         expected = "a date or time in ISO 8601"
         if not re.fullmatch(_ISO, first):
             expected += " or a whole number"
-        table.refuse(name, ~_is(text.str.fullmatch(_ISO)), expected)
+        table.refuse(name, ~is_true(text.str.fullmatch(_ISO)), expected)
     moments = pd.to_datetime(text, format="ISO8601", utc=True, errors="coerce")
     return Clock.TIME, _moments(table, name, moments)
 
 
-def _integers(table: _Table, name: str, text: "pd.Series[str]") -> Times:
-    table.refuse(name, ~_is(text.str.fullmatch(_INTEGER)), "a whole number")
-    is_too_long = _is(text.str.fullmatch(r"[+-]?0*[1-9][0-9]{19,}"))
+def _integers(table: Table, name: str, text: "pd.Series[str]") -> Times:
+    table.refuse(name, ~is_true(text.str.fullmatch(_INTEGER)), "a whole number")
+    is_too_long = is_true(text.str.fullmatch(r"[+-]?0*[1-9][0-9]{19,}"))
     numbers = np.where(is_too_long, str(2**63), text.to_numpy(dtype=object))
     is_too_large = np.array([abs(int(number)) >= _INTEGER_BOUND for number in numbers])
     table.refuse(name, is_too_large, "a whole number between -2**62 and 2**62")
     return numbers.astype(np.int64)
 
 
-def _moments(table: _Table, name: str, times: "pd.Series[Any]") -> Times:
+def _moments(table: Table, name: str, times: "pd.Series[Any]") -> Times:
     """Return microseconds since 1970 in UTC."""
-    table.refuse(name, _is(times.isna()), "a date and time of the calendar")
+    table.refuse(name, is_true(times.isna()), "a date and time of the calendar")
     if times.dt.tz is not None:
         times = times.dt.tz_convert("UTC").dt.tz_localize(None)
     return times.to_numpy(dtype="datetime64[us]").view(np.int64)
@@ -489,7 +288,7 @@ def _moments(table: _Table, name: str, times: "pd.Series[Any]") -> Times:
 class _Rows:
     """All observations, series after series, each in the order of the file."""
 
-    table: _Table
+    table: Table
     time_column: str  # empty without a clock
     has_ids: bool
     clock: Clock
@@ -498,6 +297,8 @@ class _Rows:
     starts: NDArray[np.intp]  # (series + 1,)
     ds: Times  # (rows,)
     y: Values  # (rows,)
+    x: Values  # (rows, covariates)
+    covariates: tuple[Covariate, ...]
     index: NDArray[np.intp]  # (rows,), where each stands in the table
 
     @property
@@ -507,8 +308,10 @@ class _Rows:
 
     def series(self) -> list[Series]:
         """Return the series, views of these arrays."""
-        bounds = zip(self.ids, self.starts[:-1], self.starts[1:], strict=True)
-        return [Series(name, self.y[start:end], self.ds[start:end]) for name, start, end in bounds]
+        return [
+            Series(name, self.y[start:end], self.ds[start:end], self.x[start:end])
+            for name, start, end in zip(self.ids, self.starts[:-1], self.starts[1:], strict=True)
+        ]
 
     def first(self, faults: NDArray[np.intp]) -> int:
         """Return which of these observations is the first in the file, as its place in `faults`."""
@@ -524,14 +327,25 @@ class _Rows:
 
 
 def _read_rows(
-    table: _Table, id_column: str | None, time_column: str | None, target_column: str
+    table: Table,
+    id_column: str | None,
+    time_column: str | None,
+    target_column: str,
+    wanted: Asked | Sequence[Covariate],
+    static: Path | None,
 ) -> _Rows:
     id_column = table.find(id_column, "unique_id", "--id")
     time_column = table.find(time_column, "ds", "--time")
     target_column = table.require(target_column, "--target")
     codes, ids = _read_ids(table, id_column)
     clock, ds = _read_times(table, time_column) if time_column else (Clock.NONE, None)
-    y = _read_numbers(table, target_column)
+    y = read_numbers(table, target_column)
+    covariates, x = read_covariates(
+        table, wanted, ids, codes, id_column=id_column or "unique_id", static=static
+    )
+    if target_column in (one.name for one in covariates):
+        problem = f"column {target_column!r} is the target and cannot be a covariate"
+        raise DataError(problem, path=table.path)
     index = np.argsort(codes, kind="stable")
     codes = codes[index]
     starts = np.searchsorted(codes, np.arange(len(ids) + 1))
@@ -546,17 +360,19 @@ def _read_rows(
         starts=starts,
         ds=ds.astype(np.int64),
         y=y[index],
+        x=x[index],
+        covariates=covariates,
         index=index,
     )
 
 
-def _read_ids(table: _Table, name: str | None) -> tuple[NDArray[np.intp], list[str]]:
+def _read_ids(table: Table, name: str | None) -> tuple[NDArray[np.intp], list[str]]:
     """Return which series each row belongs to, `(rows,)`, and the series as they first appear."""
     if name is None:
         stem = re.sub(r"(?i)\.(csv|csv\.gz|parquet|pq)$", "", table.path.name)
         return np.zeros(len(table.frame), np.intp), [stem]
     ids = table.texts(name)
-    table.refuse(name, _is(ids.str.strip() == ""), "the name of a series")
+    table.refuse(name, is_true(ids.str.strip() == ""), "the name of a series")
     codes, unique = pd.factorize(ids)
     return codes, [str(one) for one in unique]
 
@@ -758,22 +574,30 @@ def _fill_one(series: Series, gaps: list[Gap], freq: Freq) -> tuple[Series, list
     where = np.sort(np.concatenate(at))
     ds = np.insert(series.ds, where, np.sort(np.concatenate(times)))
     y = np.insert(series.y, where, np.nan)
+    x = np.insert(series.x, where, np.nan, axis=0)
     added = np.cumsum(missing)
     moved = [replace(g, position=g.position + int(n)) for g, n in zip(gaps, added, strict=True)]
-    return Series(series.unique_id, y, ds), moved
+    return Series(series.unique_id, y, ds, x), moved
 
 
 # The panel
 
 
-def _panel(series: list[Series], clock: Clock, freq: str | None, gaps: list[Gap]) -> Panel:
+def _panel(
+    series: list[Series],
+    clock: Clock,
+    freq: str | None,
+    gaps: list[Gap],
+    covariates: tuple[Covariate, ...],
+) -> Panel:
     for one in series:
-        one.y.flags.writeable = False
-        one.ds.flags.writeable = False
-    return Panel(tuple(series), clock, freq, _fingerprint(series, clock), tuple(gaps))
+        for array in (one.y, one.ds, one.x):
+            array.flags.writeable = False
+    fingerprint = _fingerprint(series, clock, covariates)
+    return Panel(tuple(series), clock, freq, fingerprint, tuple(gaps), covariates)
 
 
-def _fingerprint(series: list[Series], clock: Clock) -> str:
+def _fingerprint(series: list[Series], clock: Clock, covariates: tuple[Covariate, ...]) -> str:
     digest = hashlib.sha256(bytes([clock]))
     for one in sorted(series, key=lambda s: s.unique_id):
         name = one.unique_id.encode("utf-8", "surrogatepass")
@@ -781,5 +605,9 @@ def _fingerprint(series: list[Series], clock: Clock) -> str:
         digest.update(np.array([len(name), len(one)], "<i8").tobytes() + name)
         digest.update(one.ds.astype("<i8").tobytes())
         # NaN and zero have more than one form in bits.
-        digest.update((np.where(np.isnan(one.y), np.nan, one.y) + 0.0).astype("<f8").tobytes())
+        for values in (one.y, one.x):
+            known = np.where(np.isnan(values), np.nan, values) + 0.0
+            digest.update(known.astype("<f8").tobytes())
+    for covariate in covariates:
+        digest.update(covariate.model_dump_json().encode())
     return digest.hexdigest()

@@ -118,6 +118,7 @@ def export(
     golden: Floats,
     golden_season: Season = NO_SEASON,
     golden_ds: Times | None = None,
+    golden_x: Floats | None = None,
     history: Panel | None,
     seasons: list[Season] | None = None,
     season: int,
@@ -137,6 +138,7 @@ def export(
         golden: Values of the golden trace; the first of them are taken.
         golden_season: Their season.
         golden_ds: Their times, in microseconds since 1970.
+        golden_x: Their covariates, shape `(n, covariates)`, for a model that has any.
         history: What the model was trained on, if it was on series of its user: their records go
             along.
         seasons: The season of each of these, for a transform that takes note of it.
@@ -156,7 +158,9 @@ def export(
     forecaster = build_forecaster(spec, weights, Engine.NUMPY, freq)
     reference = build_forecaster(spec, weights, Engine.KERAS, freq)
     times = None if golden_ds is None else golden_ds[:_GOLDEN_VALUES]
-    trace = artifact.trace(reference, golden[:_GOLDEN_VALUES], golden_season, times)
+    covariates = golden_x[:_GOLDEN_VALUES] if spec.covariates and golden_x is not None else None
+    values = golden[:_GOLDEN_VALUES]
+    trace = artifact.trace(reference, values, golden_season, times, covariates)
     apart = artifact.distance(forecaster, trace)
     if not apart <= artifact.PARITY:
         raise ParityError(f"golden trace: NumPy is {apart:.2g} away from Keras")
@@ -170,6 +174,7 @@ def export(
         head=spec.head,
         transform=spec.transform,
         policy=spec.policy,
+        covariates=spec.covariates,
         freq=history.freq if history else None,
         season=season,
         on_gap=on_gap,
@@ -202,6 +207,7 @@ def states(
         [series.ds for series in history.series],
         history.clock,
         seasons,
+        [series.x for series in history.series] if forecaster.covariates.names else None,
     )
     # Scores are kept for what was forecast unseen, and these were trained on.
     for name in (*SCORE_FIELDS, "spread"):

@@ -88,6 +88,7 @@ def train(
         target_column=job.target_column,
         freq=job.freq,
         on_gap=job.on_gap,
+        covariates=job.asked,
     )
     history, test = panel.split(job.test or default_test(panel))
     season = job.baseline_season or usual_season(None, panel)
@@ -118,6 +119,7 @@ def train(
         golden=first.y[known],
         golden_season=plan.seasons[0] if plan.seasons else NO_SEASON,
         golden_ds=first.ds[known] if history.clock is Clock.TIME else None,
+        golden_x=first.x[known],
         history=history,
         seasons=plan.seasons,
         season=season,

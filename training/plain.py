@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from pydantic import JsonValue
 from sklearn.preprocessing import MinMaxScaler as SklearnMinMaxScaler
 
+from forecaster.covariates import Covariates
 from forecaster.journal import Season
 from forecaster.model import build_forecaster
 from forecaster.spec import (
@@ -108,6 +109,7 @@ class Plan:
             transform=self.transform,
             scaler=self.scaler,
             policy=recipe.policy,
+            covariates=history.covariates,
         )
         weights = get_weights(network)
         return Run(
@@ -128,7 +130,10 @@ def plan(job: Job, history: Panel, test: Panel) -> Plan:
     values = [series.y for series in history.series]
     scaler = _scaler(job, values)
     transform = PlainTransform(transform_spec, scaler)
-    streams = samples(transform, values)
+    covariates = Covariates(history.covariates)
+    streams = samples(
+        transform, values, covariates=covariates, x=[series.x for series in history.series]
+    )
     count = sum(int(np.count_nonzero(stream.weights)) for stream in streams)
     if not count:
         longest = max(len(y) for y in values)
@@ -142,7 +147,9 @@ def plan(job: Job, history: Panel, test: Panel) -> Plan:
     outputs = 1 + len(recipe.quantiles) if recipe.loss == "quantiles" else 1
     return Plan(
         recipe=recipe,
-        network=NetworkSpec(features=transform.features, units=recipe.units, outputs=outputs),
+        network=NetworkSpec(
+            features=transform.features + covariates.features, units=recipe.units, outputs=outputs
+        ),
         transform=transform_spec,
         scaler=scaler,
         training=training,

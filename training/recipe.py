@@ -2,6 +2,7 @@
 
 import re
 import tomllib
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -38,6 +39,7 @@ Method = Literal["auto", "universal", "tuned", "plain"]
 Units = Annotated[tuple[Annotated[int, Field(ge=1, le=8192)], ...], Field(min_length=1)]
 Count = Annotated[int, Field(ge=1)]
 Rate = Annotated[float, Field(gt=0)]
+Columns = tuple[Annotated[str, Field(min_length=1)], ...]
 
 # With fewer samples than this a large network learns the noise, and a plain one does better.
 _MANY_SAMPLES = 400
@@ -213,6 +215,21 @@ def settle_tuning(recipe: TuneRecipe, samples: int) -> SettledTuneRecipe:
     return SettledTuneRecipe(**chosen | recipe.model_dump(exclude_none=True))
 
 
+@dataclass(frozen=True)
+class Asked:
+    """Columns that are to be covariates.
+
+    Args:
+        past: Those known with the observation of their row.
+        future: Those known before it.
+        static: A file with the name of each series; its other columns belong to the series.
+    """
+
+    past: tuple[str, ...] = ()
+    future: tuple[str, ...] = ()
+    static: Path | None = None
+
+
 class Job(BaseModel):
     """What to train on, and under which name.
 
@@ -227,6 +244,9 @@ class Job(BaseModel):
         freq: Distance between observations; inferred by default.
         season: The season, or one and a shorter one within it, as [168, 24]; by default the times
             of each series tell it. Baselines and MASE take the shorter one.
+        past: Columns that are covariates, known with the observation of their row.
+        future: Columns that are covariates, known before it.
+        static: A file with a row for each series: its name, and what else is known of it.
         on_gap: What to do with gaps against the frequency: `skip`, `fill` or `refuse`.
         note: A sentence for the report: how the recipe was chosen.
         method: `universal`: the bundled model as it is. `tuned`: it goes on learning on these
@@ -248,6 +268,9 @@ class Job(BaseModel):
     target_column: str | None = None
     freq: FreqText = None
     season: Annotated[int, Field(ge=1)] | tuple[int, int] | None = None
+    past: Columns = ()
+    future: Columns = ()
+    static: Path | None = None
     on_gap: OnGap = OnGap.SKIP
     note: str = ""
     method: Method = "auto"
@@ -262,6 +285,11 @@ class Job(BaseModel):
         if isinstance(fields, dict) and "recipe" in fields:
             return {"method": "plain"} | fields
         return fields
+
+    @property
+    def asked(self) -> Asked:
+        """The columns that are to be covariates."""
+        return Asked(self.past, self.future, self.static)
 
     @property
     def baseline_season(self) -> int | None:
@@ -323,7 +351,7 @@ def read_job(
     """Return the job of a TOML file, with changes from the command line.
 
     Args:
-        config: The file, or `None`. Its `file` is relative to it.
+        config: The file, or `None`. Its `file` and `static` are relative to it.
         changes: Fields of `Job` to set.
         recipe: Fields of `Recipe` to set.
         seeds: `seed` and `repeats`, whichever recipe they are for.
@@ -334,8 +362,9 @@ def read_job(
     fields: dict[str, Any] = {}
     if config is not None:
         fields = read_toml(config)
-        if isinstance(fields.get("file"), str):
-            fields["file"] = config.parent / fields["file"]
+        for name in ("file", "static"):
+            if isinstance(fields.get(name), str):
+                fields[name] = config.parent / fields[name]
     fields |= changes
     source = config or "the command line"
     tables = {"recipe": fields.pop("recipe", {}), "tune": fields.pop("tune", {})}

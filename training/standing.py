@@ -14,6 +14,7 @@ from pydantic import JsonValue
 
 from forecaster import artifact
 from forecaster.calendar import Clock
+from forecaster.covariates import Covariates
 from forecaster.journal import Season
 from forecaster.model import build_forecaster
 from forecaster.network import Weights
@@ -37,7 +38,7 @@ from training.recipe import Job, SettledTuneRecipe, settle_tuning
 from training.report import Run, Tried
 from training.rounds import weighted
 from training.streams import Stream, samples, tail
-from training.tune import OnRound, draw, tune
+from training.tune import OnRound, draw, tune, widened
 
 BUNDLED = Path(__file__).parents[1] / "models" / "universal"
 
@@ -171,17 +172,19 @@ def plan(
     check_walk(history, test, UniversalTransform.context, job.file)
     seasons = seasons_of(history, job.told_season)
     calendar = cycles_of(history) if job.tune.calendar is None else job.tune.calendar
+    covariates = Covariates(history.covariates)
     spec = ModelSpec(
-        network=manifest.network,
+        network=_wider(manifest.network, UniversalTransform(), covariates),
         head=HeadSpec(kind="quantiles", quantiles=manifest.head.quantiles, calibrated=True),
         transform=UniversalTransformSpec(season=job.told_season),
         scaler=StreamingScaler(),
+        covariates=history.covariates,
     )
-    streams = _streams(history, seasons, calendar)
+    streams = _streams(history, seasons, calendar, covariates)
     count = sum(int(np.count_nonzero(stream.weights)) for stream in streams)
     recipe = settle_tuning(job.tune, count)
-    told_less = [replace(one, inputs=one.inputs[:, : spec.network.features]) for one in streams]
-    as_it_is = Plan(recipe, spec, weights, seasons, told_less, 0, {}, ())
+    told_less = _streams(history, seasons, (), covariates) if calendar else streams
+    as_it_is = Plan(recipe, spec, widened(weights, spec.network), seasons, told_less, 0, {}, ())
     if job.method == "universal":
         return as_it_is
     held = [int(len(stream) * recipe.validation) for stream in streams]
@@ -198,11 +201,7 @@ def plan(
         raise DataError(f"too few observations to tune with: {few}", path=job.file)
     if few:
         return replace(as_it_is, tried=(Tried("universal", None, f"kept: {few}"),))
-    network = NetworkSpec(
-        features=UniversalTransform(calendar).features,
-        units=spec.network.units,
-        outputs=spec.network.outputs,
-    )
+    network = _wider(manifest.network, UniversalTransform(calendar), covariates)
     tell("Trying")
     trial = tune(
         recipe,
@@ -269,15 +268,27 @@ def cycles_of(history: Panel) -> tuple[Cycle, ...]:
     )
 
 
-def _streams(history: Panel, seasons: list[Season], calendar: tuple[Cycle, ...]) -> list[Stream]:
+def _streams(
+    history: Panel, seasons: list[Season], calendar: tuple[Cycle, ...], covariates: Covariates
+) -> list[Stream]:
     walked = samples(
         UniversalTransform(calendar),
         [series.y for series in history.series],
         np.array(seasons, np.int64).reshape(-1, 2),
         [series.ds for series in history.series],
         history.clock,
+        covariates,
+        [series.x for series in history.series],
     )
     return [weighted(stream) for stream in walked]
+
+
+def _wider(
+    network: NetworkSpec, transform: UniversalTransform, covariates: Covariates
+) -> NetworkSpec:
+    """Return the sizes of a network that is told of calendar and covariates too."""
+    features = transform.features + covariates.features
+    return network.model_copy(update={"features": features})
 
 
 def _reporting(

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from forecaster.calendar import Clock, Times
+from forecaster.covariates import Covariates
 from forecaster.record import record_dtype
 from forecaster.transform import Transform
 
@@ -85,6 +86,8 @@ def samples(
     seasons: NDArray[np.int64] | None = None,
     ds: Sequence[Times] | None = None,
     clock: Clock = Clock.NONE,
+    covariates: Covariates | None = None,
+    x: Sequence[Floats] | None = None,
 ) -> list[Stream]:
     """Walk the transform over whole series and return one stream for each.
 
@@ -100,20 +103,25 @@ def samples(
         ds: The times of each series, in the shapes of the histories, for a transform that keeps
             time.
         clock: What they count.
+        covariates: Make further inputs, of `x`; none by default.
+        x: The covariates of each series, shape `(n, covariates)`, NaN where one is missing.
 
     Returns:
         Streams of `len(history) - context` samples, in the order of the histories.
     """
     lengths = np.array([len(history) for history in histories], np.int64)
     order = np.argsort(-lengths, kind="stable")  # longest first: those still going are a prefix
-    dtype = record_dtype(state_size=0, width=0, transform=transform.fields)
+    covariates = covariates or Covariates()
+    fields = [*transform.fields, *covariates.fields]
+    dtype = record_dtype(state_size=0, width=0, transform=fields)
     records = np.zeros(len(histories), dtype)
     records["clock"] = clock
     if seasons is not None:
         records["season"] = seasons[order]
     skipped = transform.context - 1
     steps = max(int(lengths.max(initial=0)) - transform.context, 0)
-    inputs = np.zeros((steps, len(histories), transform.features), np.float32)
+    features = transform.features + covariates.features
+    inputs = np.zeros((steps, len(histories), features), np.float32)
     targets = np.zeros((steps, len(histories)), np.float32)
     last = np.zeros(len(histories))
     for t in range(skipped + steps):
@@ -126,10 +134,16 @@ def samples(
         now["gap"] = np.where(now["missing"], now["gap"] + 1, 0)
         y = last[:going] = np.where(now["missing"], last[:going], y)
         transform.observe(now, y)
+        if x is not None and covariates.names:
+            covariates.observe(now, np.array([x[row][t] for row in rows]))
+            covariates.foresee(now, np.array([x[row][t + 1] for row in rows]))
         now["step"] += 1
         if t >= skipped:
             coming = np.array([histories[row][t + 1] for row in rows])[:, None]
-            inputs[t - skipped, rows] = transform.inputs(now)
+            told = inputs[t - skipped]
+            told[rows, : transform.features] = transform.inputs(now)
+            if covariates.names:
+                told[rows, transform.features :] = covariates.inputs(now)
             targets[t - skipped, rows] = transform.scale(now, np.nan_to_num(coming))[:, 0]
     streams = []
     for row, history in enumerate(histories):

@@ -49,7 +49,8 @@ async def observe_batch(body: RowsBody, services: ServicesDep, settings: Setting
     """
     body.answer_values(settings)
     service = services.get(body.model)
-    return await batch.observe(service, body.rows(settings.max_rows), body.ask())
+    rows = body.rows(settings.max_rows, service.covariates)
+    return await batch.observe(service, rows, body.ask())
 
 
 @router.post(
@@ -64,7 +65,9 @@ async def forecast_batch(
     """
     body.answer_values(settings)
     ask = body.ask(settings.max_horizon)
-    return await batch.forecast(services.get(body.model), body.unique_id, body.faults, ask)
+    service = services.get(body.model)
+    x = service.ahead(body.flat_x_future(), len(body.unique_id), ask)
+    return await batch.forecast(service, body.unique_id, body.faults, ask, x)
 
 
 @router.post(
@@ -80,5 +83,5 @@ async def seed_state_batch(
     """
     body.answer_values(settings)
     service = services.get(body.model)
-    rows = body.rows(settings.max_rows)
+    rows = body.rows(settings.max_rows, service.covariates)
     return await batch.seed(service, rows, body.ask(), body.told_season())

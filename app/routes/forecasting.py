@@ -38,6 +38,9 @@ async def observe(body: ObserveRequest, services: ServicesDep, _: SettingsDep) -
     A series begins with its first observation. The same `unique_id`, `ds` and `y` again changes
     nothing and answers as before, with status `duplicate`: retries are safe.
 
+    For a model with covariates `x` names each of them, null where one is missing: then the last
+    one stands for it.
+
     With `correct: true` the value of the past observation at `ds` is replaced, and all that came
     after it is replayed, as if it had been right from the start. The answer says where the series
     stands then.
@@ -45,7 +48,7 @@ async def observe(body: ObserveRequest, services: ServicesDep, _: SettingsDep) -
     y, ds, clock = body.observation()
     service = services.get(body.model)
     take = service.correct if body.correct else service.observe
-    return await take(body.unique_id, y, ds, clock, body.expected_step)
+    return await take(body.unique_id, y, ds, clock, body.expected_step, body.x)
 
 
 @router.post(
@@ -63,12 +66,15 @@ async def forecast(
 ) -> Forecasted:
     """Forecast the next steps of a series. Nothing moves.
 
-    With `y` in place of `unique_id` the forecast is of that history, and nothing is stored.
+    With `y` in place of `unique_id` the forecast is of that history, and nothing is stored. For
+    a model with covariates that are known ahead, `x_future` says what they will be; where it does
+    not, the last value stands for them.
     """
     service, ask = services.get(body.model), body.ask(settings.max_horizon)
     if body.unique_id is not None:
-        return await service.forecast(body.unique_id, ask)
-    return await service.forecast_history(body.history(settings.max_history), ask)
+        return await service.forecast(body.unique_id, ask, body.x_future)
+    history = body.history(settings.max_history, service.covariates)
+    return await service.forecast_history(history, ask, body.x_future)
 
 
 @router.post(
@@ -95,7 +101,8 @@ async def seed_state(body: SeedRequest, services: ServicesDep, settings: Setting
         return await service.seed_from_series(body.unique_id, body.copy_from)
     if body.source is not None:
         return await service.seed_from_training(body.unique_id)
-    return await service.seed(body.unique_id, body.history(settings.max_history))
+    history = body.history(settings.max_history, service.covariates)
+    return await service.seed(body.unique_id, history)
 
 
 @router.post(

@@ -22,7 +22,7 @@ from app.store.sqlite import INSERT_HISTORY, Contents, Tail, chunk
 from forecaster.calendar import Clock
 from forecaster.errors import StoreDamagedError, StoreOpenError
 from forecaster.forecaster import Forecaster, run
-from forecaster.journal import ENTRY, Entries, Mark, is_after, merged
+from forecaster.journal import Entries, Mark, converted, entry_dtype, is_after, merged
 from forecaster.model import Model
 
 logger = logging.getLogger(__name__)
@@ -83,7 +83,7 @@ def _load(database: Database, model_id: int, model: Model, max_bytes: int) -> Co
     ids, names = [one for one, _ in named], [unique_id for _, unique_id in named]
     del named
     series = np.array(ids, np.int64)
-    logged, entries = _logged(database, model_id)
+    logged, entries = _logged(database, model_id, forecaster.entry)
     numbers = np.searchsorted(series, entries["series"])
     valid = np.flatnonzero(numbers < len(series))
     valid = valid[series[numbers[valid]] == entries["series"][valid]]
@@ -92,7 +92,7 @@ def _load(database: Database, model_id: int, model: Model, max_bytes: int) -> Co
     room = min(max_bytes // forecaster.dtype.itemsize, len(ids))
     _replay(database, forecaster, cache, room, series, entries, numbers)
     _fill(database, model_id, forecaster, cache, room, ids, names)
-    tail = Tail()
+    tail = Tail(forecaster.entry)
     tail.add(entries, numbers)
     spent = time.perf_counter() - started
     if ids:
@@ -238,14 +238,14 @@ def _written(records: Records, ids: Iterable[int]) -> Statement:
     ]
 
 
-def _logged(database: Database, model_id: int) -> tuple[int, Entries]:
+def _logged(database: Database, model_id: int, dtype: np.dtype[np.void]) -> tuple[int, Entries]:
     """Return the last position in the log, and the entries that a model has in it."""
     what = f"store {database.path}: log"
     rows = list(
         database.rows("SELECT seq, entries FROM log WHERE model = ? ORDER BY seq", model_id)
     )
-    parts = [unseal(blob, ENTRY, f"{what}, entry {seq}") for seq, blob in rows]
-    return rows[-1][0] if rows else 0, np.concatenate([np.empty(0, ENTRY), *parts])
+    parts = [unseal(blob, dtype, f"{what}, entry {seq}") for seq, blob in rows]
+    return rows[-1][0] if rows else 0, np.concatenate([np.empty(0, dtype), *parts])
 
 
 # A model that changed
@@ -276,9 +276,9 @@ def _rebuilt(
         made[0],
         count,
     )
-    _, logged = _logged(database, model_id)
-    logged = logged[np.argsort(logged["series"], kind="stable")]
     dtype = _dtype(database, layout)
+    _, logged = _logged(database, model_id, entry_dtype(dtype))
+    logged = logged[np.argsort(logged["series"], kind="stable")]
     lost: list[str] = []
     found = database.rows("SELECT id, unique_id FROM series WHERE model = ? ORDER BY id", model_id)
     for rows in _batches(found):
@@ -312,7 +312,7 @@ def _rebuild(
         *block,
     ):
         if series in kept:
-            kept[series].append(unseal(blob, ENTRY, what))
+            kept[series].append(unseal(blob, entry_dtype(former), what))
     bases: dict[int, np.void] = {}
     for series, blob in database.rows(
         "SELECT series, record FROM bases WHERE series BETWEEN ? AND ? ORDER BY series, step DESC",
@@ -330,6 +330,7 @@ def _rebuild(
     gone: list[tuple[int]] = []
     for (series, unique_id), begin, end in zip(rows, begins, ends, strict=True):
         past = merged(np.concatenate([*kept[series], logged[begin:end]]))
+        past = converted(past, forecaster.entry)
         start = forecaster.new(1)
         trained = model.states.get(unique_id)
         if trained is not None and trained["step"] >= forecaster.context:

@@ -25,7 +25,7 @@ from app.store.database import Database, Statement
 from app.store.memory import first_names
 from app.store.protocol import Change, Changed, Page, Unreadable, UnreadableError
 from forecaster.errors import ForecastError, SeriesNotFoundError, StoreDamagedError
-from forecaster.journal import ENTRY, FIRST_POSITION, Entries, merged, position
+from forecaster.journal import FIRST_POSITION, Entries, entry_dtype, merged, position
 
 logger = logging.getLogger(__name__)
 
@@ -92,14 +92,15 @@ class Tail:
     """What was logged since the last checkpoint.
 
     Args:
+        dtype: That of the entries.
         through: The last position in the log.
         seconds: How long it took to step all that.
     """
 
-    def __init__(self, through: int = NONE, seconds: float = 0.0) -> None:
+    def __init__(self, dtype: np.dtype[np.void], through: int = NONE, seconds: float = 0.0) -> None:
         self.through = through
         self.seconds = seconds
-        self._entries = np.empty(64, ENTRY)
+        self._entries = np.empty(64, dtype)
         self._numbers = np.empty(64, np.int64)
         self._count = 0
 
@@ -122,7 +123,7 @@ class Tail:
         if end > len(self._entries):
             size = max(2 * len(self._entries), end)
             more = size - self._count
-            self._entries = np.concatenate([self.entries, np.empty(more, ENTRY)])
+            self._entries = np.concatenate([self.entries, np.empty(more, self._entries.dtype)])
             self._numbers = np.concatenate([self.numbers, np.empty(more, np.int64)])
         self._entries[self._count : end] = entries
         self._numbers[self._count : end] = numbers
@@ -201,7 +202,8 @@ class SqliteStore:
         self._cache = contents.cache
         self._tail = contents.tail
         self._tail.through, self._tail.seconds = contents.logged, contents.replay_seconds
-        self._packing = Tail()  # what a checkpoint that has not ended, or failed, is writing
+        self._entry = entry_dtype(dtype)
+        self._packing = Tail(self._entry)  # what a checkpoint that has not ended is writing
         self._next_try = 0.0
         self._free: list[int] = []
         self._max_series = max_series
@@ -291,7 +293,7 @@ class SqliteStore:
             )
             if self._id(unique_id) == series:  # or else it began anew, and its past is gone
                 what = f"store {self._database.path}: history of series number {series}"
-                kept = [unseal(blob, ENTRY, what) for (blob,) in rows]
+                kept = [unseal(blob, self._entry, what) for (blob,) in rows]
                 entries = merged(np.concatenate([*kept, *recent]))
                 entries["series"] = series
                 return entries
@@ -592,7 +594,7 @@ class SqliteStore:
         try:
             if len(self._packing):
                 await self._write_packing()
-            self._packing, self._tail = self._tail, Tail()
+            self._packing, self._tail = self._tail, Tail(self._entry)
             await self._write_packing()
         except Exception as error:  # what it says may hold a name
             self._next_try = self._clock() + _NEXT_TRY_SECONDS
@@ -610,7 +612,7 @@ class SqliteStore:
             chunks = [order[begin:end] for begin, end in zip(first[part], ends[part], strict=True)]
             await self._database.submit(self._pack(chunks))
         await self._database.submit([(_DELETE_LOG, [(self._model, packing.through)])])
-        self._packing = Tail()
+        self._packing = Tail(self._entry)
 
     def _pack(self, chunks: list[NDArray[np.int64]]) -> list[Statement]:
         """Return what writes the records and the history of series.

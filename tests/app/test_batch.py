@@ -127,7 +127,7 @@ def test_a_duplicate_in_a_batch_answers_as_before(service: Service) -> None:
         ({"unique_id": ["a"], "y": 1.0}, "y"),
         ({"unique_id": ["a"], "y": [1.0], "level": [0]}, "level"),
         ({"unique_id": ["a"] * 2001, "y": ["x"] * 2001}, "2001 items are of a wrong kind"),
-        ({"unique_id": ["a"], "y": [1.0], "x": {}}, "x"),
+        ({"unique_id": ["a"], "y": [1.0], "z": {}}, "z"),
     ],
 )
 def test_columns_that_are_no_table_are_refused_whole(

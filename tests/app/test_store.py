@@ -15,6 +15,7 @@ from app.store.database import Database
 from app.store.memory import MemoryStore
 from app.store.protocol import Change, Changed, Records, SeriesStore
 from app.store.sqlite import Contents, SqliteStore, Tail
+from forecaster.journal import ENTRY
 
 pytestmark = pytest.mark.anyio
 
@@ -44,7 +45,7 @@ class OwnFile(SqliteStore):
             names=SortedDict(),
             series=np.zeros(1, np.int64),
             cache=Cache(DTYPE),
-            tail=Tail(),
+            tail=Tail(ENTRY),
             logged=0,
             replay_seconds=0.0,
         )

@@ -128,13 +128,13 @@ async def answer(service: ForecastService, call: Call) -> None:
             await take(one.unique_id, *one.observation(), one.expected_step)
         elif call.path == "/observe/batch":
             rows = RowsBody(**call.body)
-            await batch.observe(service, rows.rows(1000), rows.ask())
+            await batch.observe(service, rows.rows(1000, service.covariates), rows.ask())
         elif call.path == "/reset-state":
             await service.reset(call.body["unique_id"])
         else:
             seed = SeedRequest(**call.body)
             if seed.copy_from is None:
-                await service.seed(seed.unique_id, seed.history(1000))
+                await service.seed(seed.unique_id, seed.history(1000, service.covariates))
             else:
                 await service.seed_from_series(seed.unique_id, seed.copy_from)
     except ForecastError:

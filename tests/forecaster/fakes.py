@@ -9,9 +9,11 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 import safetensors.numpy
+from numpy.typing import NDArray
 
 from forecaster import artifact
 from forecaster.calendar import Freq, encode_time
+from forecaster.covariates import Covariates
 from forecaster.forecaster import Forecaster
 from forecaster.head import Head
 from forecaster.model import build_forecaster
@@ -19,6 +21,7 @@ from forecaster.network import Array, Network, NumpyNetwork, Weights
 from forecaster.spec import (
     FORMAT_VERSION,
     QUANTILES,
+    Covariate,
     HeadSpec,
     Manifest,
     MinMaxScaler,
@@ -101,6 +104,7 @@ def write_model(
     difference: int = 1,
     scaler: Scaler = MINMAX,
     policy: Policy = Policy.CARRY,
+    covariates: tuple[Covariate, ...] = (),
     freq: str | None = None,
     states: Mapping[str, Sequence[float]] | None = None,
     seed: int = 0,
@@ -115,6 +119,7 @@ def write_model(
         difference: The lag of the difference.
         scaler: The scaler.
         policy: Whether state is carried.
+        covariates: What else it is told of each step.
         freq: The model's frequency.
         states: The values that training's series had, by `unique_id`. With a `freq` they have
             times too, the first one 2020-01-01, or 1 where time is a whole number.
@@ -126,19 +131,23 @@ def write_model(
     """
     heads = head_spec(head)
     spec = ModelSpec(
-        network=NetworkSpec(features=1, units=units, outputs=heads.outputs),
+        network=NetworkSpec(
+            features=1 + Covariates(covariates).features, units=units, outputs=heads.outputs
+        ),
         head=heads,
         transform=PlainTransformSpec(difference=difference),
         scaler=scaler,
         policy=policy,
+        covariates=covariates,
     )
     weights = random_weights(spec.network, seed)
     forecaster = build_forecaster(spec, weights)
     y = np.random.default_rng(seed).normal(0.0, 2.0, forecaster.context + 10).cumsum()
+    x = draw_covariates(covariates, len(y), seed) if covariates else None
     contents = {
         artifact.WEIGHTS: safetensors.numpy.save(weights),
         artifact.SCALER: scaler.model_dump_json().encode(),
-        artifact.GOLDEN: artifact.trace(forecaster, y).model_dump_json().encode(),
+        artifact.GOLDEN: artifact.trace(forecaster, y, x=x).model_dump_json().encode(),
         artifact.SERIES: artifact.encode_series(
             _records(forecaster, states or {}, freq), forecaster.dtype
         ),
@@ -154,6 +163,7 @@ def write_model(
         head=spec.head,
         transform=spec.transform,
         policy=spec.policy,
+        covariates=spec.covariates,
         freq=freq,
         season=Freq.parse(freq).season if freq else 1,
         context=forecaster.context,
@@ -165,6 +175,21 @@ def write_model(
     )
     artifact.save(folder, manifest, contents, replace=replace)
     return folder
+
+
+def draw_covariates(
+    covariates: Sequence[Covariate], steps: int, seed: int, missing: float = 0.2
+) -> NDArray[np.float64]:
+    """Return values of covariates, shape `(steps, covariates)`, some of them missing."""
+    rng = np.random.default_rng(seed)
+    x = np.empty((steps, len(covariates)))
+    for number, one in enumerate(covariates):
+        words = len(one.categories)
+        x[:, number] = (
+            rng.integers(1, words + 1, steps) if words else rng.normal(number, 10.0**number, steps)
+        )
+    x[rng.random(x.shape) < missing] = np.nan
+    return x
 
 
 def _records(

@@ -6,11 +6,12 @@ from numpy.typing import NDArray
 
 from forecaster.calendar import Clock
 from forecaster.errors import InvalidRequestError, SeriesNotWarmError
-from forecaster.forecaster import LARGEST_VALUE, Forecaster
+from forecaster.forecaster import Forecaster
 from forecaster.head import Head, normal_scores
 from forecaster.model import build_forecaster
 from forecaster.network import Weights
 from forecaster.spec import (
+    LARGEST_VALUE,
     QUANTILES,
     HeadSpec,
     MinMaxScaler,
@@ -281,4 +282,24 @@ def test_intervals_that_are_calibrated_come_to_cover_what_they_say(width: float)
         records = forecaster.observe(records, y)
 
     assert np.mean(inside, axis=(0, 2)) == pytest.approx([0.8, 0.95], abs=0.01)
-    assert np.exp(records["spread"]).mean() == pytest.approx(1.0 / width, rel=0.05)
+    found = np.exp(records["spread"]).mean(axis=0)
+    assert found == pytest.approx([1.0 / width, 1.0 / width], rel=0.05)
+
+
+def test_each_interval_is_calibrated_by_itself() -> None:
+    """Of a Laplace distribution the 80% interval is narrow beside the 95% one."""
+    levels = (0.025, 0.1, 0.5, 0.9, 0.975)
+    offsets = tuple(normal_scores(levels).tolist())
+    head = HeadSpec(kind="mean", quantiles=levels, offsets=offsets, calibrated=True)
+    spec = NetworkSpec(features=1, units=(1,), outputs=1)
+    model = ModelSpec(
+        network=spec, head=head, transform=PlainTransformSpec(difference=0), scaler=SAME
+    )
+    forecaster = build_forecaster(model, zeros(spec))
+    records = forecaster.new(200)
+    rng = np.random.default_rng(1)
+    for _ in range(1500):
+        records = forecaster.observe(records, rng.laplace(size=200))
+
+    bounds = forecaster.forecast(records, levels=(0.9, 0.975)).quantiles[:, 0].mean(axis=0)
+    assert bounds == pytest.approx([np.log(5.0), np.log(20.0)], rel=0.05)

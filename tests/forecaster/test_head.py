@@ -111,3 +111,20 @@ def test_an_interval_has_as_much_below_as_above(
     percent: float, levels: tuple[float, float]
 ) -> None:
     assert interval_levels(percent) == levels
+
+
+@given(
+    spread=st.tuples(st.floats(-2.0, 2.0), st.floats(-2.0, 2.0)),
+    steps=st.lists(st.floats(0.0, 10.0), min_size=11, max_size=11),
+)
+def test_widened_quantiles_do_not_cross(spread: tuple[float, float], steps: list[float]) -> None:
+    head = Head(HeadSpec(kind="quantiles"))
+    quantiles = np.cumsum([steps], axis=1)
+    before = quantiles.copy()
+    head.widen(quantiles, np.array([spread]))
+    assert (np.diff(quantiles) >= -1e-9).all()
+    middle = QUANTILES.index(0.5)
+    assert quantiles[0, middle] == before[0, middle]
+    if spread[0] == spread[1]:
+        away = (before - before[:, [middle]]) * np.exp(spread[0]) + before[:, [middle]]
+        np.testing.assert_allclose(quantiles, away, atol=1e-9)

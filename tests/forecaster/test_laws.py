@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from forecaster.calendar import Clock
 from forecaster.errors import SeriesNotWarmError
-from forecaster.forecaster import LARGEST_VALUE, Forecaster, Records
+from forecaster.forecaster import Forecaster, Records
 from forecaster.head import Head
 from forecaster.scores import RunningScores
-from forecaster.spec import QUANTILES, Policy
+from forecaster.spec import LARGEST_VALUE, QUANTILES, Policy
 from tests.forecaster.fakes import (
     MINMAX,
     RUNNING,

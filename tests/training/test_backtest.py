@@ -41,7 +41,8 @@ def forecaster() -> Forecaster:
 
 def panel(*values: list[float]) -> Panel:
     series = tuple(
-        Series(f"s{number}", np.array(y), np.arange(len(y))) for number, y in enumerate(values)
+        Series(f"s{number}", np.array(y), np.arange(len(y)), np.empty((len(y), 0)))
+        for number, y in enumerate(values)
     )
     return Panel(series=series, clock=Clock.NONE, freq=None, fingerprint="0" * 64)
 
