@@ -18,7 +18,7 @@ from benchmarks import machine
 from benchmarks.measure import Lines, Note, Row, Spread
 
 # In the order of the table. A module is imported when its turn comes: some need much.
-GROUPS = ("http", "step", "batch", "durable", "growth", "memory", "peers", "universal")
+GROUPS = ("http", "step", "batch", "durable", "growth", "memory", "peers", "universal", "training")
 
 
 def main() -> None:

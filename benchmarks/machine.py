@@ -19,6 +19,7 @@ _LIBRARIES = (
     "keras",
     "tensorflow",
     "onnxruntime",
+    "torch",
     "river",
 )
 

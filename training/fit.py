@@ -110,7 +110,12 @@ def _check_finite(network: StreamNetwork, losses: History) -> None:
 def dataset(batches: Batches) -> tf.data.Dataset:
     """Return the batches in order; state flags and weights travel with them."""
     inputs = {"inputs": batches.inputs, "starts": batches.starts}
-    return tf.data.Dataset.from_tensor_slices((inputs, batches.targets, batches.weights))
+    found = tf.data.Dataset.from_tensor_slices((inputs, batches.targets, batches.weights))
+    # There is nothing to tune in arrays, and at a pass's end Keras would wait for the tuner, which
+    # sleeps for 10, 20, 40 ... milliseconds: up to as long as the pass took.
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return found.with_options(options)
 
 
 def evaluate(network: StreamNetwork, batches: Batches) -> float:

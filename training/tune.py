@@ -74,19 +74,8 @@ def tune(
     """
     keras.utils.set_random_seed(seed)
     rng = np.random.default_rng(seed)
+    network = prepare(recipe, spec, start)
     length = recipe.warmup + recipe.window
-    network = StreamNetwork(spec, batch=recipe.batch, window=length, dropout=recipe.dropout)
-    set_weights(network, widened(start, spec))
-    network.compile(
-        optimizer=keras.optimizers.AdamW(
-            recipe.learning_rate,
-            weight_decay=recipe.weight_decay,
-            global_clipnorm=recipe.clip_norm,
-        ),
-        loss=quantile_loss(QUANTILES),
-        steps_per_execution=recipe.updates,
-        jit_compile=False,
-    )
     checking = pack(validation, batch=recipe.batch, window=length) if validation else None
     losses: History = {"loss": []}
     if checking is not None:
@@ -96,11 +85,10 @@ def tune(
     for number in range(1, rounds + 1):
         if seconds is not None and time.perf_counter() - started > seconds:
             break
-        pieces = draw(rng, streams, recipe)
-        (loss,) = network.fit(dataset(pieces), shuffle=False, verbose=0).history["loss"]
+        loss = learn(network, draw(rng, streams, recipe))
         now = get_weights(network)
         average = {name: _mixed(average[name], now[name], recipe.average) for name in now}
-        told = {"loss": float(loss)}
+        told = {"loss": loss}
         if checking is not None:
             set_weights(network, average)
             told["val_loss"] = evaluate(network, checking)
@@ -117,6 +105,30 @@ def tune(
             break
     set_weights(network, best)
     return Tuned(network, stopped, losses)
+
+
+def prepare(recipe: SettledTuneRecipe, spec: NetworkSpec, start: Weights) -> StreamNetwork:
+    """Return a network that goes on from weights: compiled, a round in one call of its graph."""
+    length = recipe.warmup + recipe.window
+    network = StreamNetwork(spec, batch=recipe.batch, window=length, dropout=recipe.dropout)
+    set_weights(network, widened(start, spec))
+    network.compile(
+        optimizer=keras.optimizers.AdamW(
+            recipe.learning_rate,
+            weight_decay=recipe.weight_decay,
+            global_clipnorm=recipe.clip_norm,
+        ),
+        loss=quantile_loss(QUANTILES),
+        steps_per_execution=recipe.updates,
+        jit_compile=False,
+    )
+    return network
+
+
+def learn(network: StreamNetwork, pieces: Batches) -> float:
+    """Make an update for each batch of a round and return their mean loss."""
+    (loss,) = network.fit(dataset(pieces), shuffle=False, verbose=0).history["loss"]
+    return float(loss)
 
 
 def draw(

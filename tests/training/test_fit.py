@@ -7,7 +7,7 @@ import pytest
 
 from forecaster.spec import NetworkSpec
 from training.errors import DivergedError
-from training.fit import KeepTrainingState, fit
+from training.fit import KeepTrainingState, dataset, fit
 from training.network import StreamNetwork, get_weights, predict
 from training.recipe import Loss, Optimizer, SettledRecipe
 from training.streams import Batches, Stream, cut, pack
@@ -138,3 +138,8 @@ def test_weights_that_are_no_numbers_are_a_fit_that_diverged() -> None:
 
     with pytest.raises(DivergedError, match=r"weights \S+ hold values that are no numbers"):
         fit(once, SPEC, packed(wave(), batch=1, window=60), seed=1)
+
+
+def test_no_tuner_of_tensorflow_runs_beside_a_pass() -> None:
+    """Keras waited for it to wake up: a round of tuning took up to twice as long."""
+    assert dataset(packed(wave())).repeat().options().autotune.enabled is False
