@@ -56,6 +56,7 @@ lock: $(BIN)/pip ## Write requirements/*.txt again from pyproject.toml
 	$(COMPILE) pyproject.toml --extra bench -c requirements/dev.txt -o requirements/bench.txt
 	$(COMPILE) pyproject.toml --extra training -c requirements/dev.txt -o requirements/training.txt
 	$(COMPILE) pyproject.toml -c requirements/dev.txt -o requirements/service.txt
+	$(COMPILE) pyproject.toml --extra peers -o requirements/peers.txt
 	echo 'setuptools>=80' | $(COMPILE) - -c requirements/dev.txt -o requirements/build.txt
 
 clean: ## Remove the environment, caches and build output

@@ -68,7 +68,7 @@ def measure(data: DataSet, folder: Path) -> Result:
     kept = next(one for one in trained.tried if one.verdict.startswith("kept"))
     found = tuple(_error(run.walk, known, data) for run in trained.runs)
     history, test = read_panel(job.file).split(data.test)
-    beside = walk_as_it_is(job, BUNDLED, history, test, walk.season)
+    beside = walk_as_it_is(BUNDLED, history, test, walk.season, job.told_season)
     universal = found[0] if beside is None else _error(beside, known, data)
     return Result(found, universal, (inside[0], inside[1]), kept.name, seconds)
 

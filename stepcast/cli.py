@@ -23,6 +23,7 @@ from training.recipe import Loss, Method, Optimizer, Scale, read_job
 if TYPE_CHECKING:
     from training.data import Panel
     from training.job import Trained
+    from training.peers import Peers
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -65,6 +66,14 @@ Static = Annotated[
     Path | None,
     typer.Option(help="A file with a row for each series: its name, and what else is known of it."),
 ]
+WithPeers = Annotated[
+    bool,
+    typer.Option(
+        "--peers",
+        help="Fit AutoETS, AutoARIMA and AutoTheta to each series, or to 50 of more, and score "
+        "them beside the model. May take a minute a series.",
+    ),
+]
 
 
 def main() -> None:
@@ -80,6 +89,8 @@ def main() -> None:
         extra = _EXTRAS[error.name.split(".")[0]]
         _refuse(
             f"this command needs {error.name}: run `make setup`, or pip install 'stepcast[{extra}]'"
+            if extra != "peers"
+            else f"--peers needs {error.name}: pip install 'stepcast[peers]'"
         )
         raise SystemExit(1) from None
 
@@ -95,6 +106,7 @@ _EXTRAS = {
     "keras": "training",
     "matplotlib": "training",
     "sklearn": "training",
+    "statsforecast": "peers",
     "tensorflow": "training",
 }
 
@@ -234,6 +246,7 @@ def train(
         int | None,
         typer.Option(min=0, help="Further seeds, for the spread of the score. Default: 0."),
     ] = None,
+    with_peers: WithPeers = False,
     as_json: Json = False,
 ) -> None:
     """Learn the series of a file, and write the model with its report.
@@ -277,6 +290,7 @@ def train(
     }
     seeds = {"seed": seed, "repeats": repeats}
     job = read_job(config, _given(changes), _given(recipe), _given(seeds))
+    peers = _find_peers(with_peers)
     with _loading_tensorflow():
         from training.job import train
     from stepcast.progress import TrainingProgress
@@ -286,6 +300,7 @@ def train(
             job,
             models,
             replace=force,
+            peers=peers,
             on_epoch=progress.on_epoch,
             on_stage=progress.on_stage,
         )
@@ -298,6 +313,7 @@ def train(
         found = "" if one.loss is None else f": loss {one.loss:.4f}"
         output.print(f"Tried {one.name}{found}{', ' + one.verdict if one.verdict else ''}.")
     _print_scores(trained.scores, f"{job.name}: the last {trained.steps} observations")
+    _print_peers(trained.scores)
     _print_seeds(trained)
     folder = escape(str(trained.folder))
     output.print(
@@ -394,9 +410,11 @@ def backtest(
     h: Annotated[
         int, typer.Option(min=1, help="Score forecasts of up to so many steps ahead, each alone.")
     ] = 1,
+    with_peers: WithPeers = False,
     as_json: Json = False,
 ) -> None:
     """Walk a model over the end of a file, beside persistence and the seasonal naive forecast."""
+    peers = _find_peers(with_peers)
     from forecaster import artifact
     from stepcast.progress import step_progress
     from training.backtest import (
@@ -427,12 +445,13 @@ def backtest(
     _warn_of_data_trained_on(loaded.manifest, panel, len(held_back.series[0]))
     told = _told_season(season)
     seasons = seasons_of(history, loaded.season if told is None else told)
+    baseline_season = _baseline_season(season) or usual_season(loaded.manifest, panel)
     with step_progress(messages, "Walking forward") as progress:
         walk = backtest(
             loaded.forecaster,
             history,
             held_back,
-            season=_baseline_season(season) or usual_season(loaded.manifest, panel),
+            season=baseline_season,
             seasons=seasons,
             progress=progress,
         )
@@ -443,13 +462,26 @@ def backtest(
             ahead = walk_ahead(
                 loaded.forecaster, history, held_back, h, seasons=seasons, progress=progress
             )
+    compared = {}
+    if peers is not None:
+        with _loading_tensorflow():
+            from training.standing import find_universal, walk_as_it_is
+        from training.peers import compare
+
+        universal = find_universal(models)
+        beside = None
+        if universal is not None and universal.name != model:
+            beside = walk_as_it_is(universal, history, held_back, baseline_season, told)
+        with step_progress(messages, "Fitting peers") as progress:
+            compared = {"peers": compare(walk, beside, peers, progress)}
     _warn_of_baselines(scores)
     if as_json:
-        _print_json(scores | ({"ahead": ahead} if ahead else {}))
+        _print_json(scores | ({"ahead": ahead} if ahead else {}) | compared)
         return
     _print_scores(scores, f"{model} over the last {walk.steps} observations of {file}")
     if ahead:
         _print_ahead(ahead)
+    _print_peers(compared)
 
 
 @app.command(epilog="Example: `stepcast serve --port 8080`")
@@ -684,6 +716,39 @@ def _print_scores(scores: dict[str, Any], title: str) -> None:
             for level, share in coverage.items()
         )
         output.print(f"Share of actuals inside the model's intervals: {', '.join(inside)}")
+
+
+def _find_peers(wanted: bool) -> "Peers | None":
+    """Return the peers, if they are wanted: that they are missing is told before the work."""
+    if not wanted:
+        return None
+    from training.peers import find_peers
+
+    return find_peers()
+
+
+def _print_peers(scores: dict[str, Any]) -> None:
+    """Print the model beside fitted peers, where they were asked for."""
+    if "peers" not in scores:
+        return
+    peers = scores["peers"]
+    which = "all series" if peers["series"] == peers["of"] else "a sample of the series"
+    table = Table(title=f"beside fitted peers, on {which}: {peers['series']} of {peers['of']}")
+    table.add_column("")
+    names = (*measures.MEASURES, "pinball")
+    for column in (*map(str.upper, names), *(f"in {level}%" for level in measures.LEVELS)):
+        table.add_column(column, justify="right")
+    for method, found in peers["methods"].items():
+        covered = [found.get("coverage", {}).get(str(level)) for level in measures.LEVELS]
+        table.add_row(
+            method,
+            *("-" if found.get(name) is None else f"{found[name]:,.4g}" for name in names),
+            *("-" if share is None else f"{share:.0%}" for share in covered),
+        )
+    output.print(table)
+    for name, count in peers["failed"].items():
+        if count:
+            output.print(f"{name} could not be fitted to {count} series; persistence stands in.")
 
 
 def _print_seeds(trained: "Trained") -> None:

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.markup import escape
 
-from forecaster import scores
 from forecaster.calendar import Clock, format_ds
 from forecaster.errors import ForecastError
+from forecaster.spec import QUANTILES
 from training.backtest import Walk, check_walk, seasonal_naive
 from training.data import Panel, Series
 
@@ -77,7 +77,7 @@ class Client:
 
     def forecast(self, unique_id: str) -> dict[str, Any]:
         """Return the forecast of the next step."""
-        body = {"unique_id": unique_id, "level": list(scores.LEVELS)}
+        body = {"unique_id": unique_id, "quantiles": list(QUANTILES)}
         found: dict[str, Any] = self._post("/forecast", body)["forecasts"][0]
         return found
 
@@ -137,7 +137,7 @@ def walk(
     check_walk(history, test, 0)  # the context is the service's to check
     y = np.array([series.y for series in test.series])
     mean = np.empty(y.shape)
-    intervals = {level: np.empty((*y.shape, 2)) for level in scores.LEVELS}
+    quantiles = np.empty((*y.shape, len(QUANTILES)))
     with Client(url, model, key) as client:
         season = season or client.season()
         for row, (before, series) in enumerate(zip(history.series, test.series, strict=True)):
@@ -148,8 +148,7 @@ def walk(
                     ds = format_ds(int(series.ds[t]), test.clock)
                     forecast = client.forecast(name)
                     mean[row, t] = forecast["mean"]
-                    for level, bounds in intervals.items():
-                        bounds[row, t] = forecast["intervals"][str(level)]
+                    quantiles[row, t] = [forecast["quantiles"][str(level)] for level in QUANTILES]
                     client.observe(name, actual, ds)
                     if lines is not None:
                         lines.print(
@@ -169,7 +168,7 @@ def walk(
             "persistence": seasonal_naive(known, y, 1),
             "seasonal_naive": seasonal_naive(known, y, season),
         },
-        intervals=intervals,
+        quantiles=quantiles,
         histories=known,
         season=season,
     )

@@ -15,6 +15,7 @@ DECLARED = {
     "training": PROJECT["dependencies"] + EXTRAS["client"] + EXTRAS["training"],
     "dev": PROJECT["dependencies"] + EXTRAS["client"] + EXTRAS["training"] + EXTRAS["dev"],
     "bench": [*PROJECT["dependencies"], *EXTRAS["bench"][1:], *EXTRAS["dev"][1:]],
+    "peers": [*PROJECT["dependencies"], *EXTRAS["training"][1:], *EXTRAS["peers"][1:]],
     "build": ["setuptools"],
 }
 

@@ -5,7 +5,7 @@ baselines walk the same steps.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,15 +18,12 @@ from forecaster.forecaster import Forecast, Forecaster
 from forecaster.head import interval_levels
 from forecaster.journal import Season
 from forecaster.season import infer_season
-from forecaster.spec import Manifest
+from forecaster.spec import QUANTILES, Manifest
 from training.data import Panel
 from training.errors import DataError
 
 Floats = NDArray[np.float64]
 Progress = Callable[[int, int], None]
-
-# Quantile levels of the intervals' bounds.
-_BOUNDS = [bound for level in scores.LEVELS for bound in interval_levels(level)]
 
 
 @dataclass(frozen=True)
@@ -37,7 +34,7 @@ class Walk:
         ids: The series.
         y: The actuals, shape `(K, n)`; NaN where one is missing.
         forecasts: One-step forecasts by method, each `(K, n)`.
-        intervals: The model's, by level in percent: bounds of shape `(K, n, 2)`.
+        quantiles: The model's, at the levels `QUANTILES`, shape `(K, n, levels)`.
         histories: What each series had seen before.
         season: The season of the seasonal naive forecast and of MASE.
     """
@@ -45,7 +42,7 @@ class Walk:
     ids: tuple[str, ...]
     y: Floats
     forecasts: dict[str, Floats]
-    intervals: dict[int, Floats]
+    quantiles: Floats
     histories: tuple[Floats, ...]
     season: int
 
@@ -53,6 +50,22 @@ class Walk:
     def steps(self) -> int:
         """How many observations of each series were walked."""
         return int(self.y.shape[1])
+
+    @property
+    def intervals(self) -> dict[int, Floats]:
+        """The model's intervals, by level in percent: bounds of shape `(K, n, 2)`."""
+        return {level: _bounds(self.quantiles, level) for level in scores.LEVELS}
+
+    def of(self, rows: list[int]) -> "Walk":
+        """Return the walk of some of the series."""
+        return replace(
+            self,
+            ids=tuple(self.ids[row] for row in rows),
+            y=self.y[rows],
+            forecasts={method: each[rows] for method, each in self.forecasts.items()},
+            quantiles=self.quantiles[rows],
+            histories=tuple(self.histories[row] for row in rows),
+        )
 
     def series_scores(self, method: str) -> list[dict[str, float]]:
         """Return RMSE, MAE, MASE and sMAPE of each series."""
@@ -71,13 +84,34 @@ class Walk:
             for level, bounds in self.intervals.items()
         }
 
+    def series_coverage(self, level: int) -> Floats:
+        """Return the share of each series' actuals inside the interval; NaN where none is known."""
+        known = ~np.isnan(self.y)
+        low, high = np.moveaxis(self.intervals[level], -1, 0)
+        inside = known & (low <= self.y) & (self.y <= high)
+        count = known.sum(axis=1)
+        return np.where(count > 0, inside.sum(axis=1) / np.maximum(count, 1), np.nan)
+
+    def pinball(self) -> float | None:
+        """Return the mean pinball loss of the model's quantiles, the mean over series.
+
+        It is `None` where no actual is known.
+        """
+        levels = np.array(QUANTILES)
+        rows = [
+            scores.pinball(y[known], quantiles[known], levels)
+            for y, quantiles, known in zip(self.y, self.quantiles, ~np.isnan(self.y), strict=True)
+            if known.any()
+        ]
+        return _mean(rows)
+
     def summary(self) -> dict[str, dict[str, JsonValue]]:
         """Return the scores of each method, means over series, as `--json` prints them."""
         result: dict[str, dict[str, JsonValue]] = {}
         for method in scores.METHODS:
             rows = self.series_scores(method)
             result[method] = {name: _mean([row[name] for row in rows]) for name in rows[0]}
-        result["model"]["coverage"] = {**self.coverage()}
+        result["model"] |= {"coverage": {**self.coverage()}, "pinball": self.pinball()}
         return result
 
     def _score(self, row: int, forecast: Floats) -> dict[str, float]:
@@ -122,9 +156,9 @@ def backtest(
     known = [series.y for series in history.series]
     y = np.array([series.y for series in test.series])
     mean = np.empty(y.shape)
-    bounds = np.empty((*y.shape, len(_BOUNDS)))
+    quantiles = np.empty((*y.shape, len(QUANTILES)))
     for t, standing in enumerate(_standing(forecaster, history, test, 1, seasons, progress)):
-        mean[:, t], bounds[:, t] = standing.mean[:, 0], standing.quantiles[:, 0]
+        mean[:, t], quantiles[:, t] = standing.mean[:, 0], standing.quantiles[:, 0]
     return Walk(
         ids=tuple(series.unique_id for series in test.series),
         y=y,
@@ -133,10 +167,7 @@ def backtest(
             "persistence": seasonal_naive(known, y, 1),
             "seasonal_naive": seasonal_naive(known, y, season),
         },
-        intervals={
-            level: bounds[:, :, 2 * number : 2 * number + 2]
-            for number, level in enumerate(scores.LEVELS)
-        },
+        quantiles=quantiles,
         histories=tuple(known),
         season=season,
     )
@@ -173,12 +204,12 @@ def walk_ahead(
     count, steps = y.shape
     check_horizon(h, test)
     means = np.full((h, count, steps), np.nan)
-    bounds = np.full((h, count, steps, len(_BOUNDS)), np.nan)
+    quantiles = np.full((h, count, steps, len(QUANTILES)), np.nan)
     for t, standing in enumerate(_standing(forecaster, history, test, h, seasons, progress)):
         for ahead in range(standing.mean.shape[1]):
             means[ahead, :, t + ahead] = standing.mean[:, ahead]
-            bounds[ahead, :, t + ahead] = standing.quantiles[:, ahead]
-    return [_score_ahead(number + 1, y, means[number], bounds[number]) for number in range(h)]
+            quantiles[ahead, :, t + ahead] = standing.quantiles[:, ahead]
+    return [_score_ahead(number + 1, y, means[number], quantiles[number]) for number in range(h)]
 
 
 def _standing(
@@ -205,7 +236,7 @@ def _standing(
     for t in range(steps):
         ahead = min(h, steps - t)
         coming = x[:, t : t + ahead] if has_x else None
-        yield forecaster.forecast(records, ahead, _BOUNDS, seed=t, x=coming)
+        yield forecaster.forecast(records, ahead, QUANTILES, seed=t, x=coming)
         now = x[:, t] if has_x else None
         records = forecaster.observe(records, y[:, t], ds[:, t], history.clock, now)
         if progress is not None:
@@ -223,7 +254,7 @@ def check_horizon(h: int, test: Panel) -> None:
         raise DataError(f"h: expected at most the {steps} observations held back, found {h}")
 
 
-def _score_ahead(ahead: int, y: Floats, mean: Floats, bounds: Floats) -> dict[str, JsonValue]:
+def _score_ahead(ahead: int, y: Floats, mean: Floats, quantiles: Floats) -> dict[str, JsonValue]:
     known = ~np.isnan(y) & ~np.isnan(mean)
     rows = [
         (scores.rmse(y[row][which], mean[row][which]), scores.mae(y[row][which], mean[row][which]))
@@ -231,13 +262,18 @@ def _score_ahead(ahead: int, y: Floats, mean: Floats, bounds: Floats) -> dict[st
         if which.any()
     ]
     rmse, mae = zip(*rows, strict=True) if rows else ((), ())
-    actual, inside = y[known], bounds[known]
+    actual = y[known]
     coverage = {
-        str(level): scores.coverage(actual, inside[:, 2 * number], inside[:, 2 * number + 1])
-        for number, level in enumerate(scores.LEVELS)
+        str(level): scores.coverage(actual, *_bounds(quantiles[known], level).T)
+        for level in scores.LEVELS
         if len(actual)
     }
     return {"h": ahead, "rmse": _mean([*rmse]), "mae": _mean([*mae]), "coverage": {**coverage}}
+
+
+def _bounds(quantiles: Floats, level: int) -> Floats:
+    """Return the bounds of an interval, shape `(..., 2)`, from quantiles at all levels."""
+    return quantiles[..., [QUANTILES.index(bound) for bound in interval_levels(level)]]
 
 
 def seasons_of(history: Panel, season: Season | None) -> list[Season]:
@@ -316,14 +352,18 @@ def seasonal_naive(histories: Sequence[Floats], y: Floats, season: int) -> Float
     steps = y.shape[1]
     for row, history in enumerate(histories):
         whole = np.concatenate([history, y[row]])
-        known = np.maximum.accumulate(np.where(np.isnan(whole), 0, np.arange(len(whole))))
-        filled = whole[known]
         first = len(history)
         lag = season if season <= first else 1
         same_phase = whole[first - lag : first - lag + steps]
-        before = filled[first - 1 : first - 1 + steps]
+        before = filled(whole)[first - 1 : first - 1 + steps]
         forecasts[row] = np.where(np.isnan(same_phase), before, same_phase)
     return forecasts
+
+
+def filled(y: Floats) -> Floats:
+    """Return values with the last known one in place of each missing one."""
+    known = np.maximum.accumulate(np.where(np.isnan(y), 0, np.arange(len(y))))
+    return y[known]
 
 
 def _mean(values: list[float]) -> float | None:

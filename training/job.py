@@ -16,7 +16,8 @@ from training.backtest import default_test, usual_season
 from training.data import Gap, read_panel
 from training.errors import DataError
 from training.export import export
-from training.progress import OnEpoch, OnStage
+from training.peers import Peers, compare
+from training.progress import OnEpoch, OnStage, telling
 from training.recipe import Job
 from training.report import Run, Tried, render
 
@@ -50,6 +51,7 @@ def train(
     models: Path,
     *,
     replace: bool = False,
+    peers: Peers | None = None,
     on_epoch: OnEpoch | None = None,
     on_stage: OnStage | None = None,
 ) -> Trained:
@@ -62,6 +64,7 @@ def train(
         job: What to train on and how.
         models: The folder of model folders.
         replace: Whether a model of that name may be replaced.
+        peers: Fitted peers to set beside the model, which may take long.
         on_epoch: Called after each epoch.
         on_stage: Called before each piece of work.
 
@@ -104,9 +107,11 @@ def train(
     scores: dict[str, JsonValue] = {**runs[0].walk.summary(), "seeds": _spread(runs)}
     beside = None
     if universal is not None and runs[0].history:  # which it is not itself
-        beside = standing.walk_as_it_is(job, universal, history, test, season)
+        beside = standing.walk_as_it_is(universal, history, test, season, job.told_season)
     if beside is not None:
         scores[UNIVERSAL] = beside.summary()["model"]
+    if peers is not None:
+        scores["peers"] = compare(runs[0].walk, beside, peers, telling(tell, "Fitting peers"))
     tell("Writing model and report")
     if plan.tried:
         scores["tried"] = [one.summary() for one in plan.tried]

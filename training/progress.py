@@ -26,3 +26,8 @@ class Epoch:
 OnEpoch = Callable[[Epoch], None]
 # Called with what is being done, when it begins.
 OnStage = Callable[[str], None]
+
+
+def telling(tell: OnStage, stage: str) -> Callable[[int, int], None]:
+    """Return what tells of a stage how much of it is done."""
+    return lambda done, total: tell(f"{stage}: {done} of {total}")

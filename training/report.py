@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -89,6 +90,7 @@ def render(
     """
     kept = runs[0]
     is_fitted = bool(kept.history)
+    compared = results.get("peers")
     training = _png(draw_training(runs)) if is_fitted else b""
     walk_forward = _png(draw_walk(kept.walk))
     page = _template().render(
@@ -97,20 +99,10 @@ def render(
         summary=_summary(job, kept, history),
         steps=kept.walk.steps,
         series=len(kept.walk.ids),
-        methods=[
-            {
-                "name": _NAMES[method],
-                "cells": [
-                    _number(results[method][key]) for key in ("rmse", "mae", "mase", "smape")
-                ],
-            }
-            for method in (*measures.METHODS, measures.UNIVERSAL)
-            if method in results
-        ],
-        coverage=", ".join(
-            f"{_percent(share)} of the actuals for the {level}% interval"
-            for level, share in results["model"]["coverage"].items()
-        ),
+        levels=measures.LEVELS,
+        methods=_rows(results, (*measures.METHODS, measures.UNIVERSAL)),
+        compared=compared,
+        peers=_rows(compared["methods"], compared["methods"]) if compared else [],
         walk_forward=_inline(walk_forward),
         training=_inline(training) if is_fitted else "",
         tried=[one.summary() | {"loss": _number(one.loss)} for one in tried],
@@ -189,6 +181,21 @@ def _drawn(walk: Walk) -> dict[int, str]:
         int(row): f"{walk.ids[row]}, among the {which} forecast: MASE {mase[row]:.3g}"
         for row, which in ends
     }
+
+
+def _rows(scores: dict[str, Any], methods: Iterable[str]) -> list[dict[str, Any]]:
+    """Return the rows of a table of scores; what a method has not is a dash."""
+    return [
+        {
+            "name": _NAMES.get(method, method),
+            "cells": [
+                *(_number(found.get(name)) for name in (*measures.MEASURES, "pinball")),
+                *(_percent(found.get("coverage", {}).get(str(level))) for level in measures.LEVELS),
+            ],
+        }
+        for method in methods
+        if (found := scores.get(method))
+    ]
 
 
 def _summary(job: Job, kept: Run, history: Panel) -> str:

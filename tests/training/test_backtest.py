@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from forecaster.calendar import Clock
 from forecaster.forecaster import Forecaster
 from forecaster.head import Head
-from forecaster.scores import LEVELS, METHODS
-from forecaster.spec import HeadSpec, MinMaxScaler, PlainTransformSpec
+from forecaster.scores import METHODS
+from forecaster.spec import QUANTILES, HeadSpec, MinMaxScaler, PlainTransformSpec
 from forecaster.transform import PlainTransform
 from training.backtest import Walk, backtest, default_test, seasonal_naive, walk_ahead
 from training.data import Panel, Series
@@ -112,7 +112,7 @@ def test_nothing_known_has_no_coverage_and_no_scores() -> None:
         ids=("s0",),
         y=unknown,
         forecasts=dict.fromkeys(METHODS, np.ones((1, 2))),
-        intervals=dict.fromkeys(LEVELS, np.ones((1, 2, 2))),
+        quantiles=np.ones((1, 2, len(QUANTILES))),
         histories=(np.ones(3),),
         season=1,
     )

@@ -11,7 +11,8 @@ from forecaster import artifact
 from forecaster.cursor import OnGap
 from forecaster.errors import ArtifactError
 from forecaster.model import Engine
-from forecaster.scores import MEASURES
+from forecaster.scores import MEASURES, METHODS
+from tests.training.test_peers import Means
 from training.backtest import backtest
 from training.data import read_panel
 from training.errors import DataError
@@ -223,3 +224,16 @@ def test_the_manifest_is_plain_json_without_nan(tmp_path: Path) -> None:
     manifest = json.loads((trained.folder / "manifest.json").read_text(), parse_constant=refuse)
     # A season longer than the history leaves MASE without a scale.
     assert manifest["scores"]["model"]["mase"] is None
+
+
+def test_peers_stand_in_manifest_and_report_if_they_are_asked_for(tmp_path: Path) -> None:
+    job = Job(file=SHAMPOO, name="m", test=12, method="universal")
+    stages: list[str] = []
+
+    trained = train(job, tmp_path, peers={"Means": Means}, on_stage=stages.append)
+
+    manifest: Any = artifact.read_manifest(trained.folder).scores
+    assert tuple(manifest["peers"]["methods"]) == (*METHODS, "Means")
+    assert manifest["peers"]["methods"]["model"] == manifest["model"]
+    assert "<td>Means</td>" in (trained.folder / "report/index.html").read_text()
+    assert "Fitting peers: 1 of 1" in stages

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from forecaster.scores import METHODS
+from forecaster.spec import QUANTILES
 from training.backtest import Walk
 from training.report import draw_walk
 
@@ -17,7 +18,7 @@ def walk(errors: list[float]) -> Walk:
         ids=tuple(f"s{number}" for number in range(len(errors))),
         y=y,
         forecasts=forecasts,
-        intervals={80: np.stack([y - 1, y + 1], axis=-1)},
+        quantiles=y[..., None] + np.linspace(-1.0, 1.0, len(QUANTILES)),
         histories=tuple(np.array([0.0, 1.0, 0.0]) for _ in errors),
         season=1,
     )
