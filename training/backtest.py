@@ -14,7 +14,7 @@ from pydantic import JsonValue
 
 from forecaster import scores
 from forecaster.calendar import Freq
-from forecaster.forecaster import Forecast, Forecaster
+from forecaster.forecaster import Forecaster
 from forecaster.head import interval_levels
 from forecaster.journal import Season
 from forecaster.season import infer_season
@@ -23,6 +23,7 @@ from training.data import Panel
 from training.errors import DataError
 
 Floats = NDArray[np.float64]
+Records = NDArray[np.void]
 Progress = Callable[[int, int], None]
 
 
@@ -37,6 +38,8 @@ class Walk:
         quantiles: The model's, at the levels `QUANTILES`, shape `(K, n, levels)`.
         histories: What each series had seen before.
         season: The season of the seasonal naive forecast and of MASE.
+        ahead: The model's forecasts by steps ahead, shape `(h, K, n)`; NaN for the first actuals,
+            where they would have been made before the test. Just `forecasts["model"]` by default.
     """
 
     ids: tuple[str, ...]
@@ -45,6 +48,7 @@ class Walk:
     quantiles: Floats
     histories: tuple[Floats, ...]
     season: int
+    ahead: Floats | None = None
 
     @property
     def steps(self) -> int:
@@ -65,6 +69,7 @@ class Walk:
             forecasts={method: each[rows] for method, each in self.forecasts.items()},
             quantiles=self.quantiles[rows],
             histories=tuple(self.histories[row] for row in rows),
+            ahead=None if self.ahead is None else self.ahead[:, rows],
         )
 
     def series_scores(self, method: str) -> list[dict[str, float]]:
@@ -105,6 +110,26 @@ class Walk:
         ]
         return _mean(rows)
 
+    def errors_ahead(self) -> dict[str, Floats]:
+        """Return the RMSE of each method by steps ahead, shape `(h,)`, means over series.
+
+        The baselines are those of the same steps, from what was known when they were forecast.
+        """
+        ahead = self.forecasts["model"][None] if self.ahead is None else self.ahead
+        far = range(1, len(ahead) + 1)
+        told = {
+            "model": list(ahead),
+            "persistence": [seasonal_naive(self.histories, self.y, 1, h) for h in far],
+            "seasonal_naive": [seasonal_naive(self.histories, self.y, self.season, h) for h in far],
+        }
+        known = ~np.isnan(self.y) & ~np.isnan(ahead)
+        return {
+            method: np.array(
+                [_rmse_of(self.y, each, which) for each, which in zip(all_h, known, strict=True)]
+            )
+            for method, all_h in told.items()
+        }
+
     def summary(self) -> dict[str, dict[str, JsonValue]]:
         """Return the scores of each method, means over series, as `--json` prints them."""
         result: dict[str, dict[str, JsonValue]] = {}
@@ -136,6 +161,7 @@ def backtest(
     test: Panel,
     *,
     season: int,
+    h: int = 1,
     seasons: Sequence[Season] | None = None,
     progress: Progress | None = None,
 ) -> Walk:
@@ -146,6 +172,7 @@ def backtest(
         history: What was known before the test.
         test: The same series in the same order, the same number of observations of each.
         season: The season of the seasonal naive forecast and of MASE, 1 for none.
+        h: How many steps are forecast each time, means alone beyond the first.
         seasons: What the model is told of the season of each series; nothing by default.
         progress: Called with the steps done and the steps there are.
 
@@ -157,8 +184,16 @@ def backtest(
     y = np.array([series.y for series in test.series])
     mean = np.empty(y.shape)
     quantiles = np.empty((*y.shape, len(QUANTILES)))
-    for t, standing in enumerate(_standing(forecaster, history, test, 1, seasons, progress)):
+    ahead = np.full((h, *y.shape), np.nan)
+    for t, (records, x) in enumerate(_walk(forecaster, history, test, seasons, progress)):
+        standing = forecaster.forecast(records, 1, QUANTILES, x=_first(x, 1))
         mean[:, t], quantiles[:, t] = standing.mean[:, 0], standing.quantiles[:, 0]
+        ahead[0, :, t] = mean[:, t]
+        if h > 1:
+            most = min(h, y.shape[1] - t)
+            further = forecaster.forecast(records, most, x=_first(x, most)).mean
+            for steps in range(1, further.shape[1]):
+                ahead[steps, :, t + steps] = further[:, steps]
     return Walk(
         ids=tuple(series.unique_id for series in test.series),
         y=y,
@@ -170,6 +205,7 @@ def backtest(
         quantiles=quantiles,
         histories=tuple(known),
         season=season,
+        ahead=ahead,
     )
 
 
@@ -205,22 +241,26 @@ def walk_ahead(
     check_horizon(h, test)
     means = np.full((h, count, steps), np.nan)
     quantiles = np.full((h, count, steps, len(QUANTILES)), np.nan)
-    for t, standing in enumerate(_standing(forecaster, history, test, h, seasons, progress)):
+    for t, (records, x) in enumerate(_walk(forecaster, history, test, seasons, progress)):
+        most = min(h, steps - t)
+        standing = forecaster.forecast(records, most, QUANTILES, seed=t, x=_first(x, most))
         for ahead in range(standing.mean.shape[1]):
             means[ahead, :, t + ahead] = standing.mean[:, ahead]
             quantiles[ahead, :, t + ahead] = standing.quantiles[:, ahead]
     return [_score_ahead(number + 1, y, means[number], quantiles[number]) for number in range(h)]
 
 
-def _standing(
+def _walk(
     forecaster: Forecaster,
     history: Panel,
     test: Panel,
-    h: int,
     seasons: Sequence[Season] | None,
     progress: Progress | None,
-) -> Iterator[Forecast]:
-    """Yield what is forecast before each observation of the test: `h` steps, or to its end."""
+) -> Iterator[tuple[Records, Floats | None]]:
+    """Yield the records of all series as they stand before each observation of the test.
+
+    With them come the covariates of that observation and of those after it.
+    """
     y = np.array([series.y for series in test.series])
     ds = np.array([series.ds for series in test.series])
     x = np.array([series.x for series in test.series])
@@ -234,13 +274,16 @@ def _standing(
         [series.x for series in history.series] if has_x else None,
     )
     for t in range(steps):
-        ahead = min(h, steps - t)
-        coming = x[:, t : t + ahead] if has_x else None
-        yield forecaster.forecast(records, ahead, QUANTILES, seed=t, x=coming)
+        yield records, x[:, t:] if has_x else None
         now = x[:, t] if has_x else None
         records = forecaster.observe(records, y[:, t], ds[:, t], history.clock, now)
         if progress is not None:
             progress(t + 1, steps)
+
+
+def _first(x: Floats | None, steps: int) -> Floats | None:
+    """Return the covariates of the first steps, if there are any."""
+    return None if x is None else x[:, :steps]
 
 
 def check_horizon(h: int, test: Panel) -> None:
@@ -337,25 +380,25 @@ def default_test(panel: Panel) -> int:
     return max(min(len(series.y) for series in panel.series) // 10, 1)
 
 
-def seasonal_naive(histories: Sequence[Floats], y: Floats, season: int) -> Floats:
-    """Return, for each step of the test, the value one season before it.
+def seasonal_naive(histories: Sequence[Floats], y: Floats, season: int, h: int = 1) -> Floats:
+    """Return, for each step of the test, the last value of its phase that was known `h` before.
 
-    With a season of 1 this is persistence. Where that value is missing or lies before the start,
-    the last known one stands in.
+    For one step that is the value one season before it. With a season of 1 this is persistence.
+    Where that value is missing or lies before the start, the last known one stands in.
 
     Args:
         histories: What was known before, one array a series.
         y: The test part, shape `(K, n)`.
         season: The season's length.
+        h: How many steps before it was forecast.
     """
     forecasts = np.empty(y.shape)
-    steps = y.shape[1]
     for row, history in enumerate(histories):
         whole = np.concatenate([history, y[row]])
-        first = len(history)
-        lag = season if season <= first else 1
-        same_phase = whole[first - lag : first - lag + steps]
-        before = filled(whole)[first - 1 : first - 1 + steps]
+        steps = np.arange(len(history), len(whole))
+        lag = -(-h // season) * season
+        same_phase = whole[np.maximum(steps - (lag if lag <= len(history) else h), 0)]
+        before = filled(whole)[np.maximum(steps - h, 0)]
         forecasts[row] = np.where(np.isnan(same_phase), before, same_phase)
     return forecasts
 
@@ -364,6 +407,16 @@ def filled(y: Floats) -> Floats:
     """Return values with the last known one in place of each missing one."""
     known = np.maximum.accumulate(np.where(np.isnan(y), 0, np.arange(len(y))))
     return y[known]
+
+
+def _rmse_of(y: Floats, forecast: Floats, which: NDArray[np.bool_]) -> float:
+    """Return the mean RMSE of the series that have a step to be scored; NaN if none has."""
+    rows = [
+        scores.rmse(actual[some], told[some])
+        for actual, told, some in zip(y, forecast, which, strict=True)
+        if some.any()
+    ]
+    return float(np.mean(rows)) if rows else float("nan")
 
 
 def _mean(values: list[float]) -> float | None:

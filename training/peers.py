@@ -136,9 +136,8 @@ def walk_peer(
             failed += 1
         if progress is not None:
             progress(row + 1, len(walk.ids))
-    return Beside(
-        replace(walk, forecasts=walk.forecasts | {"model": mean}, quantiles=quantiles), failed
-    )
+    forecasts = walk.forecasts | {"model": mean}
+    return Beside(replace(walk, forecasts=forecasts, quantiles=quantiles, ahead=None), failed)
 
 
 def _walk_one(peer: Peer, history: Floats, y: Floats) -> tuple[Floats, Floats]:

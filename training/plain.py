@@ -36,7 +36,7 @@ from training.fit import fit
 from training.network import get_weights
 from training.progress import Epoch, OnEpoch, OnStage
 from training.recipe import Job, SettledRecipe, settle
-from training.report import Run, Tried
+from training.report import Run, Tried, reported_horizon
 from training.streams import Batches, Stream, cut, pack, restart_every_window, samples, tail
 
 Floats = NDArray[np.float64]
@@ -119,7 +119,13 @@ class Plan:
             history=losses,
             seconds=seconds,
             parity=check_parity(network, spec, self.training),
-            walk=backtest(build_forecaster(spec, weights), history, test, season=season),
+            walk=backtest(
+                build_forecaster(spec, weights),
+                history,
+                test,
+                season=season,
+                h=reported_horizon(test, season),
+            ),
         )
 
 

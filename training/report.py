@@ -1,4 +1,4 @@
-"""The report of a training run: two plots and one self-contained page."""
+"""The report of a training run: its plots and one self-contained page."""
 
 import base64
 import io
@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, NullFormatter
 from PIL import Image
 from pydantic import JsonValue
 
 from forecaster import scores as measures
 from forecaster.network import Weights
-from forecaster.spec import ModelSpec, UniversalTransformSpec
+from forecaster.spec import QUANTILES, ModelSpec, UniversalTransformSpec
 from training.backtest import Walk
 from training.data import Panel
 from training.fit import History
@@ -24,6 +25,16 @@ from training.recipe import Job
 # Series drawn in the walk-forward plot, and values before the test drawn with them.
 _MOST_DRAWN = 4
 _HISTORY_DRAWN = 48
+_MOST_DOTS = 100
+# Steps ahead that are drawn: a season, within these.
+_LEAST_AHEAD, _MOST_AHEAD = 12, 24
+# A series' coverage is held where it is this near; the rest is for 0.85 - 0.8, which is more.
+_NEAR = 0.05 + 1e-9
+
+# Of Okabe and Ito (2008), for eyes that tell fewer colours apart.
+_MODEL, _SECOND, _QUIET = "#0072B2", "#D55E00", "0.6"
+# Of the bands of intervals, from the outermost in.
+_SHADES = (0.15, 0.3)
 
 _NAMES = {
     "model": "model",
@@ -91,8 +102,12 @@ def render(
     kept = runs[0]
     is_fitted = bool(kept.history)
     compared = results.get("peers")
-    training = _png(draw_training(runs)) if is_fitted else b""
-    walk_forward = _png(draw_walk(kept.walk))
+    figures = {"walk_forward": draw_walk(kept.walk), "calibration": draw_calibration(kept.walk)}
+    if kept.walk.ahead is not None and len(kept.walk.ahead) > 1:
+        figures["ahead"] = draw_ahead(kept.walk)
+    if is_fitted:
+        figures["training"] = draw_training(runs)
+    plots = {name: _png(figure) for name, figure in figures.items()}
     page = _template().render(
         name=job.name,
         note=job.note,
@@ -103,8 +118,14 @@ def render(
         methods=_rows(results, (*measures.METHODS, measures.UNIVERSAL)),
         compared=compared,
         peers=_rows(compared["methods"], compared["methods"]) if compared else [],
-        walk_forward=_inline(walk_forward),
-        training=_inline(training) if is_fitted else "",
+        walk_forward=_inline(plots["walk_forward"]),
+        calibration=_inline(plots["calibration"]),
+        held=", ".join(
+            f"{_percent(share)} for the {level}% interval"
+            for level, share in held_coverage(kept.walk).items()
+        ),
+        ahead=_inline(plots["ahead"]) if "ahead" in plots else "",
+        training=_inline(plots["training"]) if "training" in plots else "",
         tried=[one.summary() | {"loss": _number(one.loss)} for one in tried],
         seeds=[
             {
@@ -121,8 +142,9 @@ def render(
         parity="; ".join(f"{name} {value:.1g}" for name, value in kept.parity.items()),
         recipe=_toml(recipe),
     )
-    files = {"report/index.html": page.encode(), "report/walk_forward.png": walk_forward}
-    return files | ({"report/training.png": training} if is_fitted else {})
+    return {"report/index.html": page.encode()} | {
+        f"report/{name}.png": png for name, png in plots.items()
+    }
 
 
 def draw_training(runs: tuple[Run, ...]) -> Figure:
@@ -132,15 +154,115 @@ def draw_training(runs: tuple[Run, ...]) -> Figure:
     for run in runs[:0:-1]:
         axes.plot(_epochs(run.history["loss"]), run.history["loss"], color="0.8", linewidth=0.8)
     is_tuned = isinstance(runs[0].spec.transform, UniversalTransformSpec)
-    for name, label in (("loss", "training"), ("val_loss", "validation")):
+    for name, label, color in (
+        ("loss", "training", _MODEL),
+        ("val_loss", "validation", _SECOND),
+    ):
         losses = runs[0].history.get(name)
         if losses:
             # Tuning is validated once before it begins.
             numbers = range(len(losses)) if is_tuned and name == "val_loss" else _epochs(losses)
-            axes.plot(numbers, losses, label=label)
+            axes.plot(numbers, losses, color=color, label=label)
     axes.set(xlabel="epoch, or round of tuning", ylabel="loss, network units", yscale="log")
+    axes.yaxis.set_major_formatter("{x:g}")
+    low, high = axes.get_ylim()
+    # Within a decade the minor ticks are all there is; beyond, their labels would overlap.
+    axes.yaxis.set_minor_formatter("{x:.3g}" if high < 10 * low else NullFormatter())
     axes.legend(frameon=False)
     return figure
+
+
+def draw_calibration(walk: Walk) -> Figure:
+    """Draw how often actuals fell below each quantile, and for a panel how series differ."""
+    is_panel = len(walk.ids) > 1
+    figure = Figure(figsize=(8 if is_panel else 4.2, 3.6), layout="constrained")
+    axes = figure.add_subplot(1, 2 if is_panel else 1, 1)
+    known = ~np.isnan(walk.y)
+    below = (walk.y[known][:, None] <= walk.quantiles[known]).mean(axis=0)
+    levels = np.array(QUANTILES)
+    spread = 1.96 * np.sqrt(levels * (1.0 - levels) / known.sum())
+    axes.fill_between(
+        100 * levels,
+        100 * np.clip(levels - spread, 0, 1),
+        100 * np.clip(levels + spread, 0, 1),
+        color="0.9",
+        linewidth=0,
+        label="chance, 95%",
+    )
+    axes.plot([0, 100], [0, 100], color=_QUIET, linewidth=1, label="as it should be")
+    axes.plot(100 * levels, 100 * below, "o-", color=_MODEL, markersize=4, label="model")
+    axes.set(
+        title="actuals below each quantile",
+        xlabel="quantile, %",
+        ylabel="actuals below it, %",
+        xlim=(0, 100),
+        ylim=(0, 100),
+    )
+    axes.set_aspect("equal")
+    axes.legend(frameon=False, fontsize="small", loc="upper left")
+    if is_panel:
+        axes = figure.add_subplot(1, 2, 2)
+        shares = [100 * walk.series_coverage(level) for level in measures.LEVELS]
+        low = 10 * int(np.nanmin(shares) // 10)
+        for level, share, color in zip(measures.LEVELS, shares, (_MODEL, _SECOND), strict=True):
+            bins = [*range(low, 101, 5)]
+            axes.hist(share[~np.isnan(share)], bins, color=color, alpha=0.5, label=f"{level}%")
+            axes.axvline(level, color=color, linestyle="--", linewidth=1)
+        axes.set(
+            title="coverage of each series",
+            xlabel="actuals inside the interval, %",
+            ylabel="series",
+            xlim=(low, 100),
+        )
+        axes.yaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.legend(frameon=False, fontsize="small", loc="upper left", title="interval")
+    return figure
+
+
+def draw_ahead(walk: Walk) -> Figure:
+    """Draw the error of forecasts by how many steps ahead they were made."""
+    figure = Figure(figsize=(8, 3), layout="constrained")
+    axes = figure.add_subplot()
+    for (method, errors), color, style in zip(
+        walk.errors_ahead().items(),
+        (_MODEL, _QUIET, _SECOND),
+        ("o-", "--", ":"),
+        strict=True,
+    ):
+        axes.plot(
+            range(1, len(errors) + 1),
+            errors,
+            style,
+            color=color,
+            markersize=4,
+            label=_NAMES[method],
+        )
+    mean = ", mean over series" if len(walk.ids) > 1 else ""
+    axes.set(xlabel="steps ahead", ylabel=f"RMSE{mean}")
+    axes.set_ylim(bottom=0)
+    axes.set_xlim(0.5, None)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.legend(frameon=False, fontsize="small")
+    return figure
+
+
+def reported_horizon(test: Panel, season: int) -> int:
+    """Return how many steps ahead a report shows: a season, within 12 and 24, and half the test.
+
+    Beyond that too few of the actuals were forecast from so far.
+    """
+    wanted = max(_LEAST_AHEAD, min(season, _MOST_AHEAD))
+    return max(min(wanted, len(test.series[0]) // 2), 1)
+
+
+def held_coverage(walk: Walk) -> dict[int, float | None]:
+    """Return the share of series whose coverage is within 5 points, by level in percent."""
+    found: dict[int, float | None] = {}
+    for level in measures.LEVELS:
+        share = walk.series_coverage(level)
+        apart = np.abs(share[~np.isnan(share)] - level / 100.0)
+        found[level] = float(np.mean(apart <= _NEAR)) if len(apart) else None
+    return found
 
 
 def draw_walk(walk: Walk) -> Figure:
@@ -152,18 +274,24 @@ def draw_walk(walk: Walk) -> Figure:
         past = walk.histories[number][-_HISTORY_DRAWN:]
         steps = np.arange(1, walk.steps + 1)
         axes.plot(np.arange(1 - len(past), 2), [*past, walk.y[number, 0]], color="0.6", linewidth=1)
-        for level, bounds in sorted(walk.intervals.items(), reverse=True):
+        for (level, bounds), alpha in zip(
+            sorted(walk.intervals.items(), reverse=True), _SHADES, strict=True
+        ):
             low, high = bounds[number, :, 0], bounds[number, :, 1]
-            axes.fill_between(
-                steps, low, high, color="C0", alpha=0.15, linewidth=0, label=f"{level}% interval"
-            )
-        axes.plot(steps, walk.forecasts["model"][number], color="C0", label="forecast")
+            name = f"{level}% interval"
+            axes.fill_between(steps, low, high, color=_MODEL, alpha=alpha, linewidth=0, label=name)
+        axes.plot(steps, walk.forecasts["model"][number], color=_MODEL, label="forecast")
         axes.plot(
-            steps, walk.forecasts["persistence"][number], "--", color="0.6", label="persistence"
+            steps, walk.forecasts["persistence"][number], "--", color=_QUIET, label="persistence"
         )
-        axes.plot(steps, walk.y[number], color="black", linewidth=1, marker=".", label="actual")
+        marker = "." if walk.steps <= _MOST_DOTS else ""
+        axes.plot(steps, walk.y[number], color="black", linewidth=1, marker=marker, label="actual")
         axes.set(title=title, xlabel="step of the test")
-    figure.axes[0].legend(frameon=False, fontsize="small", ncols=5)
+    # Above the plots, where it hides nothing.
+    handles, labels = figure.axes[0].get_legend_handles_labels()
+    figure.legend(
+        handles, labels, loc="outside upper center", frameon=False, fontsize="small", ncols=5
+    )
     return figure
 
 

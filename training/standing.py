@@ -35,7 +35,7 @@ from training.fit import History
 from training.network import StreamNetwork, get_weights, set_weights
 from training.progress import Epoch, OnEpoch, OnStage
 from training.recipe import Job, SettledTuneRecipe, settle_tuning
-from training.report import Run, Tried
+from training.report import Run, Tried, reported_horizon
 from training.rounds import weighted
 from training.streams import Stream, samples, tail
 from training.tune import OnRound, draw, tune, widened
@@ -133,7 +133,14 @@ class Plan:
             history=losses,
             seconds=seconds,
             parity=check_parity(network, self.spec, some),
-            walk=backtest(forecaster, history, test, season=season, seasons=self.seasons),
+            walk=backtest(
+                forecaster,
+                history,
+                test,
+                season=season,
+                h=reported_horizon(test, season),
+                seasons=self.seasons,
+            ),
         )
 
 

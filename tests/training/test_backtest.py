@@ -173,6 +173,42 @@ def test_the_first_step_ahead_scores_as_the_walk() -> None:
     assert first["coverage"] == pytest.approx(walk["coverage"])
 
 
+def test_a_walk_of_several_steps_errs_as_each_step_ahead_does() -> None:
+    rng = np.random.default_rng(1)
+    history, test = panel(*rng.normal(size=(3, 30)).cumsum(axis=1).tolist()).split(10)
+
+    ahead = walk_ahead(forecaster(), history, test, 4)
+    errors = backtest(forecaster(), history, test, season=1, h=4).errors_ahead()
+
+    assert errors["model"].tolist() == pytest.approx([row["rmse"] for row in ahead])
+    assert errors["persistence"].tolist() == errors["seasonal_naive"].tolist()
+
+
+def test_a_naive_forecast_of_several_steps_is_of_what_was_known_by_then() -> None:
+    history, y = [np.array([1.0, 2.0, 3.0, 4.0])], np.array([[5.0, float("nan"), 7.0, 8.0]])
+
+    assert seasonal_naive(history, y, 1, 2).tolist() == [[3.0, 4.0, 5.0, 5.0]]
+    # A season of 3: two steps before it is known still, four steps before it the one before is.
+    assert seasonal_naive(history, y, 3, 2).tolist() == [[2.0, 3.0, 4.0, 5.0]]
+    assert seasonal_naive(history, y, 3, 4).tolist() == [[1.0, 2.0, 3.0, 4.0]]
+
+
+def test_pinball_is_of_all_quantiles_and_the_mean_over_series() -> None:
+    levels = np.array(QUANTILES)
+    y = np.array([[1.0, float("nan")], [0.0, 2.0]])
+    walk = Walk(
+        ids=("s0", "s1"),
+        y=y,
+        forecasts=dict.fromkeys(METHODS, np.zeros_like(y)),
+        quantiles=np.zeros((*y.shape, len(QUANTILES))),
+        histories=(np.ones(3), np.ones(3)),
+        season=1,
+    )
+
+    # Each actual lies above all quantiles, which are nought: it costs its level's share of it.
+    assert walk.pinball() == pytest.approx(levels.mean() * (1.0 + (0.0 + 2.0) / 2) / 2)
+
+
 def test_no_further_than_the_test_is_scored() -> None:
     history, test = panel([1, 2, 3, 4, 6]).split(2)
 

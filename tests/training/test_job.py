@@ -109,11 +109,11 @@ def test_the_report_stands_alone(tmp_path: Path) -> None:
 
     report = trained.folder / "report"
     page = (report / "index.html").read_text()
-    assert page.count("data:image/png;base64,") == 2
+    assert page.count("data:image/png;base64,") == 4
     assert "http" not in page.replace("http-equiv", "")
     assert "136.8" in page
-    for plot in ("training.png", "walk_forward.png"):
-        assert (report / plot).read_bytes().startswith(b"\x89PNG")
+    for plot in ("ahead", "calibration", "training", "walk_forward"):
+        assert (report / f"{plot}.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_a_model_of_that_name_is_not_replaced_unasked(tmp_path: Path) -> None:
