@@ -88,7 +88,7 @@ def test_all_commands_are_listed() -> None:
         (("walk", SHAMPOO, "--url", NOBODY), f"no answer from {NOBODY} .+ running\\?"),
         # With nothing to ask before the seed, the clean-up failed too and hid the reason.
         (("walk", SHAMPOO, "--url", NOBODY, "--season", "1"), f"no answer from {NOBODY} .+"),
-        (("walk", SHAMPOO, "--url", "nowhere"), "no answer from nowhere.+"),
+        (("walk", SHAMPOO, "--url", "nowhere"), "'nowhere' is no URL: .+"),
         (("walk", SHAMPOO, "--url", "http://[::1"), "'http://\\[::1' is no URL: .+"),
         # What is in brackets was once taken for markup.
         (("inspect", "[/x]"), "models/\\[/x\\]/manifest.json: .+"),

@@ -1,0 +1,419 @@
+"""The calls of the service, each as a plan: what to send, and what to make of the answer.
+
+`Client` carries plans out, `AsyncClient` awaits them. Both have these methods, with the results
+that the plans return.
+"""
+
+import json
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from datetime import date
+from numbers import Integral, Real
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from urllib.parse import quote
+
+from pydantic import BaseModel, ValidationError
+
+from stepcast.client.answers import (
+    Forecasted,
+    Health,
+    Models,
+    Observed,
+    Past,
+    Reset,
+    Seeded,
+    SeriesPage,
+    SeriesStatus,
+    Table,
+)
+from stepcast.client.errors import InvalidError, NotFoundError, StepcastError
+from stepcast.client.retries import Plan, Request, Retries, send
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from stepcast.client.frames import Columns
+
+A = TypeVar("A", bound=BaseModel)
+
+# A whole number, ISO 8601, or a date with or without a time of day; UTC where no zone is given.
+Time: TypeAlias = int | str | date
+# A season's length, or that of one and of a shorter one within it; 0 for none.
+Season: TypeAlias = int | tuple[int, int]
+
+_UNKNOWN_SERIES = "urn:stepcast:unknown-series"
+
+
+class Calls:
+    """Plans of all calls.
+
+    Args:
+        model: The model asked for; the service's default if there is none.
+        retries: How often calls are sent again.
+        chunk_rows: Rows of a frame that go in one call.
+    """
+
+    def __init__(self, model: str | None, retries: Retries, chunk_rows: int) -> None:
+        self._model = {} if model is None else {"model": model}
+        self._retries = retries
+        self._chunk_rows = chunk_rows
+
+    # Many series, as frames
+
+    def observe(
+        self, frame: "pd.DataFrame", *, level: Iterable[float] = ()
+    ) -> Plan["pd.DataFrame"]:
+        """Take the observations of a frame: columns `unique_id`, `y`, and `ds` if there are times.
+
+        Rows are taken in their order. A row that cannot be taken changes nothing, and says why in
+        `status` and `detail`; the others are taken all the same. A missing `y` is a missing value.
+
+        Where every row has a `ds`, a call is sent again if no answer came, and you may send the
+        frame again too: what was taken already is a `duplicate`. Without, a call that may have
+        been taken is not sent again.
+
+        Args:
+            frame: The rows.
+            level: Intervals to answer with, in percent.
+
+        Returns:
+            A row for each, under the same index: `unique_id`, `step` and `ds` where the series
+            stands, `status`, `error` (the actual minus the forecast that stood), the forecast of
+            the next step as `mean` and as `lo_80`, `hi_80` for each level, and `detail`.
+
+        Raises:
+            StepcastError: If a call failed. It has `rows_answered`: how many rows of the frame
+                calls before it had brought.
+        """
+        from stepcast.client import frames
+
+        columns, levels = frames.columns_of(frame), list(level)
+        answers: list[Columns] = []
+        for start in range(0, len(frame), self._chunk_rows):
+            part = {
+                name: column[start : start + self._chunk_rows] for name, column in columns.items()
+            }
+            is_repeatable = "ds" in part and None not in part["ds"]
+            body = part | {"level": levels}
+            try:
+                answers.append((yield from self._table("/observe/batch", body, is_repeatable)))
+            except StepcastError as error:
+                error.rows_answered = start
+                raise
+        return frames.frame_of(answers, frame.index)
+
+    def seed(
+        self,
+        frame: "pd.DataFrame",
+        *,
+        level: Iterable[float] = (),
+        season: Season | None = None,
+    ) -> Plan["pd.DataFrame"]:
+        """Begin the series of a frame anew, each with its rows as history.
+
+        Args:
+            frame: Columns `unique_id`, `y`, and `ds` if there are times.
+            level: Intervals to answer with, in percent.
+            season: The season of them all; by default `ds` tells it.
+
+        Returns:
+            A row for each series, in the order in which the frame first names them, with the
+            columns that `observe` gives, but `error`. A series with a row that cannot be taken is
+            left as it was.
+        """
+        from stepcast.client import frames
+
+        columns = frames.columns_of(frame)
+        asked = {"level": list(level)} | _given(season=season)
+        answers: list[Columns] = []
+        for rows in _whole_series(columns["unique_id"], self._chunk_rows):
+            part = {name: [column[row] for row in rows] for name, column in columns.items()}
+            answers.append((yield from self._table("/seed-state/batch", part | asked)))
+        return frames.frame_of(answers)
+
+    def forecast(
+        self,
+        ids: Iterable[str],
+        h: int = 1,
+        level: Iterable[float] | None = None,
+        *,
+        quantiles: Iterable[float] = (),
+    ) -> Plan["pd.DataFrame"]:
+        """Forecast the next `h` steps of series. Nothing moves.
+
+        Args:
+            ids: Their names; text is one name.
+            h: Steps ahead.
+            level: Central intervals, in percent; those of the service by default.
+            quantiles: Quantile levels.
+
+        Returns:
+            `h` rows for each series: `unique_id`, `step`, `ds` where the model knows it, `status`
+            (`ok`, or why there is no forecast), `mean`, `lo_80` and `hi_80` for each level,
+            `q_0.9` for each quantile, and `detail`.
+        """
+        from stepcast.client import frames
+
+        names = frames.names_of([ids] if isinstance(ids, str) else ids)
+        asked = _ask(h, level, quantiles)
+        chunk = max(self._chunk_rows // max(h, 1), 1)
+        answers: list[Columns] = []
+        for start in range(0, len(names), chunk):
+            body = {"unique_id": names[start : start + chunk]} | asked
+            answers.append((yield from self._table("/forecast/batch", body)))
+        return frames.frame_of(answers)
+
+    def history(self, unique_id: str, *, limit: int = 100) -> Plan["pd.DataFrame"]:
+        """Return the last observations of a series with the forecast that stood for each.
+
+        Returns:
+            A row for each, oldest first: `unique_id`, `step`, `ds`, `y`, `mark` (`observed`,
+            `after-gap` or `filled`), `mean`, and `lo_80`, `hi_80` for each level that is kept.
+
+        Raises:
+            NotFoundError: If there is no such series.
+        """
+        from stepcast.client import frames
+
+        path = f"{_path(unique_id)}/history"
+        return frames.frame_of_past((yield from self._get(Past, path, limit=limit, **self._model)))
+
+    # One series
+
+    def observe_one(
+        self,
+        unique_id: str,
+        y: float | None,
+        ds: Time | None = None,
+        *,
+        expected_step: int | None = None,
+        correct: bool = False,
+    ) -> Plan[Observed]:
+        """Take one observation, and return the forecast of the next.
+
+        Where no answer came, the service may have taken it or not. With `ds` it is sent again: the
+        service knows what it has taken already, and answers `duplicate`. With `expected_step`
+        alone it is sent again too, and cannot be taken twice; but if the first was taken, this ends
+        in `PreconditionFailedError` with `attempts` above 1 and a `problem.step` one further. With
+        neither, sent again it could count twice: it is not, and this ends in `UnavailableError`.
+        `status` then says how far the series is.
+
+        Args:
+            unique_id: The series; a new one begins with this.
+            y: The value; None or NaN where it is missing.
+            ds: Its time.
+            expected_step: Refuse it unless the series is at this step.
+            correct: Replace the value of the past observation at `ds`.
+
+        Raises:
+            ConflictError: If it does not come next; `problem` has the `step` and `ds` of the last.
+            PreconditionFailedError: If the series is not at `expected_step`.
+        """
+        body = {"unique_id": unique_id, "y": _value(y)}
+        body |= _given(ds=ds, expected_step=expected_step, correct=correct or None)
+        is_repeatable = ds is not None or expected_step is not None
+        return (yield from self._post(Observed, "/observe", body, is_repeatable))
+
+    def forecast_one(
+        self,
+        unique_id: str,
+        h: int = 1,
+        level: Iterable[float] | None = None,
+        *,
+        quantiles: Iterable[float] = (),
+    ) -> Plan[Forecasted]:
+        """Forecast the next `h` steps of a series. Nothing moves.
+
+        Raises:
+            NotFoundError: If there is no such series.
+            ConflictError: If it has too few observations; `problem.missing` says how many.
+        """
+        body = {"unique_id": unique_id} | _ask(h, level, quantiles)
+        return (yield from self._post(Forecasted, "/forecast", body))
+
+    def forecast_values(
+        self,
+        y: Iterable[float | None],
+        ds: Iterable[Time] | None = None,
+        *,
+        h: int = 1,
+        level: Iterable[float] | None = None,
+        quantiles: Iterable[float] = (),
+        season: Season | None = None,
+    ) -> Plan[Forecasted]:
+        """Forecast what follows a history that is sent along. Nothing is kept."""
+        body = _history(y, ds, season) | _ask(h, level, quantiles)
+        return (yield from self._post(Forecasted, "/forecast", body))
+
+    def seed_one(
+        self,
+        unique_id: str,
+        y: Iterable[float | None] | None = None,
+        ds: Iterable[Time] | None = None,
+        *,
+        season: Season | None = None,
+        copy_from: str | None = None,
+        from_training: bool = False,
+    ) -> Plan[Seeded]:
+        """Begin a series anew: with a history, as a copy of another, or where training left it.
+
+        Give one of `y`, `copy_from` and `from_training`. Where no answer came, this is sent again;
+        what others observed of the series in between is then gone with what was before.
+
+        Raises:
+            ConflictError: If the history is not in order, or the series was observed meanwhile.
+        """
+        body = {"unique_id": unique_id} | _given(copy_from=copy_from)
+        body |= _given(**{"from": "training" if from_training else None})
+        body |= _history(y, ds, season)
+        return (yield from self._post(Seeded, "/seed-state", body))
+
+    def reset(self, unique_id: str) -> Plan[None]:
+        """Zero the recurrent state of a series. Its last values stay.
+
+        Raises:
+            NotFoundError: If there is no such series.
+        """
+        yield from self._post(Reset, "/reset-state", {"unique_id": unique_id})
+
+    def reset_all(self) -> Plan[int]:
+        """Zero the recurrent state of every series of the model, and return how many there are."""
+        return (yield from self._post(Reset, "/reset-state", {"all": True})).reset
+
+    def status(self, unique_id: str) -> Plan[SeriesStatus]:
+        """Return where a series stands: its cursor, the next forecast, its running scores.
+
+        Raises:
+            NotFoundError: If there is no such series.
+        """
+        return (yield from self._get(SeriesStatus, _path(unique_id), **self._model))
+
+    def series(self, *, prefix: str = "", after: str = "", limit: int = 100) -> Plan[SeriesPage]:
+        """Return a page of series in the order of their names.
+
+        Args:
+            prefix: How their names begin.
+            after: `after` of the page before.
+            limit: How many; 1000 at most.
+        """
+        query = {"prefix": prefix, "after": after, "limit": limit} | self._model
+        return (yield from self._get(SeriesPage, "/series", **query))
+
+    def delete(self, unique_id: str) -> Plan[None]:
+        """Forget a series.
+
+        Raises:
+            NotFoundError: If there is no such series.
+        """
+        request = Request("DELETE", _path(unique_id), params=self._model)
+        try:
+            yield from send(request, self._retries)
+        except NotFoundError as error:
+            # Sent again, it finds nothing where the first one was carried out.
+            kind = None if error.problem is None else error.problem.type
+            if error.attempts == 1 or kind != _UNKNOWN_SERIES:
+                raise
+
+    # The service
+
+    def models(self) -> Plan[Models]:
+        """Return the manifests of the loaded models, and which is the default."""
+        return (yield from self._get(Models, "/models"))
+
+    def health(self) -> Plan[Health]:
+        """Return the models that the service is ready to serve. This is never sent again.
+
+        Raises:
+            UnavailableError: If it is not ready, or does not answer.
+        """
+        return (yield from _answer(Health, Request("GET", "/health/ready"), Retries(times=0)))
+
+    def _get(self, kind: type[A], path: str, **params: Any) -> Plan[A]:
+        return (yield from _answer(kind, Request("GET", path, params), self._retries))
+
+    def _post(
+        self, kind: type[A], path: str, body: dict[str, Any], is_repeatable: bool = True
+    ) -> Plan[A]:
+        content = _json(body | self._model)
+        request = Request("POST", path, content=content, is_repeatable=is_repeatable)
+        return (yield from _answer(kind, request, self._retries))
+
+    def _table(
+        self, path: str, body: dict[str, Any], is_repeatable: bool = True
+    ) -> Plan["Columns"]:
+        return (yield from self._post(Table, path, body, is_repeatable)).root
+
+
+def _answer(kind: type[A], request: Request, retries: Retries) -> Plan[A]:
+    response = yield from send(request, retries)
+    try:
+        return kind.model_validate_json(response.content)
+    except ValidationError as error:
+        raise StepcastError(
+            f"{request.method} {request.path}: this is no answer of Stepcast's: "
+            f"{error.errors()[0]['msg']}"
+        ) from error
+
+
+def _path(unique_id: str) -> str:
+    """Return the path of a series; `.` and `..` alone would be taken for steps of the path."""
+    return f"/series/{quote(unique_id, safe='').replace('.', '%2E')}"
+
+
+def _given(**fields: Any) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def _ask(h: int, level: Iterable[float] | None, quantiles: Iterable[float]) -> dict[str, Any]:
+    told = None if level is None else list(level)
+    return _given(h=h, level=told, quantiles=list(quantiles))
+
+
+def _history(
+    y: Iterable[float | None] | None, ds: Iterable[Time] | None, season: Season | None
+) -> dict[str, Any]:
+    values = None if y is None else [_value(one) for one in y]
+    return _given(y=values, ds=None if ds is None else list(ds), season=season)
+
+
+def _value(y: float | None) -> float | None:
+    return None if y is None or math.isnan(y) else y
+
+
+def _json(body: dict[str, Any]) -> bytes:
+    """Return a body as JSON. Infinities go along, for the service to say which they are.
+
+    Raises:
+        InvalidError: If it holds what JSON cannot.
+    """
+    try:
+        return json.dumps(body, default=_plain).encode()
+    except TypeError as error:
+        raise InvalidError(str(error)) from error
+
+
+def _plain(value: Any) -> Any:
+    """Return a time as text, and a number of NumPy's as Python's own."""
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, Integral):
+        return int(value)
+    if isinstance(value, Real):
+        return float(value)
+    raise TypeError(f"{value!r} cannot be sent: expected a number, text, or a time")
+
+
+def _whole_series(ids: list[Any], most: int) -> Iterator[list[int]]:
+    """Yield the numbers of the rows of series, so many rows at once, no series in two parts."""
+    places: dict[Any, list[int]] = defaultdict(list)
+    for row, unique_id in enumerate(ids):
+        places[unique_id].append(row)
+    part: list[int] = []
+    for rows in places.values():
+        if part and len(part) + len(rows) > most:
+            yield part
+            part = []
+        part += rows
+    if part:
+        yield part
