@@ -103,6 +103,7 @@ _EXTRAS = {
     "httpx": "client",
     "pandas": "client",
     "jinja2": "training",
+    "joblib": "training",
     "keras": "training",
     "matplotlib": "training",
     "sklearn": "training",
@@ -576,6 +577,89 @@ def walk(
         _print_json(scores)
     else:
         _print_scores(scores, f"{url} over the last {walked.steps} observations of {file}")
+
+
+@app.command(
+    "import",
+    epilog="Example: `stepcast import model.keras --scaler scaler.json --data sales.csv "
+    "--difference 1 --name sales`",
+)
+def import_(
+    network: Annotated[Path, typer.Argument(help="A Sequential of LSTM layers and a Dense one.")],
+    scaler: Annotated[
+        Path,
+        typer.Option(
+            help="A MinMaxScaler or StandardScaler: .joblib, which is code that this runs, or "
+            ".json with data_min, data_max, feature_min, feature_max."
+        ),
+    ],
+    data: Annotated[Path, typer.Option(help="Series like those that it will be asked for.")],
+    name: Annotated[str, typer.Option(help="The model's name.")],
+    difference: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            max=100_000,
+            help="The lag of the difference that was taken before scaling; 0 for none.",
+        ),
+    ] = 0,
+    test: Annotated[
+        int | None,
+        typer.Option(min=1, help="Observations of each series to walk; a tenth by default."),
+    ] = None,
+    models: Models = Path("models"),
+    force: Annotated[bool, typer.Option("--force", help="Replace a model of that name.")] = False,
+    id_column: Id = None,
+    time_column: Time = None,
+    target_column: Target = None,
+    freq: FreqOption = None,
+    season: Season = None,
+    on_gap: Gap = GapChoice.SKIP,
+    as_json: Json = False,
+) -> None:
+    """Make a model folder of a network that you fitted with Keras, and of its scaler.
+
+    It is checked against your own network. Intervals rest on how far it was off before the test.
+    """
+    from training.data import read_panel
+
+    if scaler.suffix == ".joblib":
+        _warn(f"{scaler}: a .joblib file is code, which runs now; read none that is not your own")
+    panel = read_panel(
+        data,
+        id_column=id_column,
+        time_column=time_column,
+        target_column=target_column,
+        freq=freq,
+        on_gap=_on_gap(on_gap),
+    )
+    _warn_of_gaps(panel.gaps, _on_gap(on_gap))
+    with _loading_tensorflow():
+        from training.foreign import read_network, read_scaler
+        from training.imported import import_model
+    made = import_model(
+        read_network(network),
+        read_scaler(scaler),
+        panel,
+        models / name,
+        difference=difference,
+        test=test,
+        season=_baseline_season(season),
+        on_gap=_on_gap(on_gap),
+        file=data.name,
+        replace=force,
+    )
+    scores = made.walk.summary()
+    _warn_of_baselines(scores)
+    if as_json:
+        _print_json(scores)
+        return
+    _print_scores(scores, f"{name} over the last {made.walk.steps} observations of {data}")
+    output.print(
+        f"It is your network to {made.parity:.0e}, with the policy {made.policy.value}. The model "
+        f"is in {escape(str(made.folder))}/; serve it with `stepcast serve`.",
+        soft_wrap=True,
+    )
 
 
 @app.command(epilog="Example: `stepcast inspect shampoo`")

@@ -1,9 +1,11 @@
 """What the offline job can refuse, beside what `forecaster.errors` lists.
 
 ForecastError
-├── DataError       a table of series cannot be used as it is
-├── DivergedError   a fit ended in weights or losses that are no numbers
-└── ParityError     two networks with the same weights do not give the same outputs
+├── CheckpointError   a run cannot go on from what is in its checkpoint
+├── DataError         a table of series cannot be used as it is
+├── DivergedError     a fit ended in weights or losses that are no numbers
+├── ParityError       two networks with the same weights do not give the same outputs
+└── UnservableError   a network or scaler from elsewhere cannot be served
 """
 
 from pathlib import Path
@@ -52,3 +54,10 @@ class ParityError(ForecastError):
 
 class CheckpointError(ForecastError):
     """A run cannot go on from what is in its checkpoint."""
+
+
+class UnservableError(ForecastError):
+    """A network or scaler that was fitted elsewhere cannot be served as it is."""
+
+    def __init__(self, path: Path | str, problem: str) -> None:
+        super().__init__(f"{path}: {problem}")

@@ -70,7 +70,26 @@ def check_parity(network: StreamNetwork, spec: ModelSpec, batches: Batches) -> d
     states = network.get_states()
     expected = predict(network, first)
     network.set_states(states)
-    weights = get_weights(network)
+    return compare(expected, first, spec, get_weights(network))
+
+
+def compare(
+    expected: Array, batches: Batches, spec: ModelSpec, weights: Weights
+) -> dict[str, float]:
+    """Walk inputs through the networks that are served, and hold them against known outputs.
+
+    Args:
+        expected: The outputs, shape `(batches, N, window, outputs)`.
+        batches: The inputs.
+        spec: The model.
+        weights: By the names that `spec.network.shapes()` gives.
+
+    Returns:
+        The largest difference of each network.
+
+    Raises:
+        ParityError: If one is further away than `artifact.PARITY`.
+    """
     numpy_network = NumpyNetwork(spec.network, weights)
     others: dict[str, Network] = {
         "keras, batch 1": KerasNetwork(spec.network, weights),
@@ -78,11 +97,11 @@ def check_parity(network: StreamNetwork, spec: ModelSpec, batches: Batches) -> d
         "numpy, batch K": numpy_network,
     }
     # What a state that is fed nothing comes to behind the end of a stream is of no use to anyone.
-    is_fed = first.inputs.any(axis=-1)
-    apart = {
-        name: float(np.abs(_walk(other, first, spec.network.state_size) - expected)[is_fed].max())
-        for name, other in others.items()
-    }
+    is_fed = batches.inputs.any(axis=-1)
+    apart = {}
+    for name, other in others.items():
+        found = step_through(other, batches, spec.network.state_size)
+        apart[name] = float(np.abs(found - expected)[is_fed].max(initial=0.0))
     for name, difference in apart.items():
         if not difference <= artifact.PARITY:
             raise ParityError(
@@ -105,7 +124,12 @@ def residual_offsets(
         batches: Streams to take residuals of; steps of no weight do not count.
         quantiles: The levels, rising.
     """
-    residuals = (batches.targets - predict(network, batches))[..., 0][batches.weights > 0]
+    return offsets_of(predict(network, batches), batches, quantiles)
+
+
+def offsets_of(outputs: Array, batches: Batches, quantiles: tuple[float, ...]) -> tuple[float, ...]:
+    """Return what `residual_offsets` does of outputs that are there already."""
+    residuals = (batches.targets - outputs)[..., 0][batches.weights > 0]
     offsets = np.quantile(residuals.astype(np.float64), quantiles, method="weibull")
     return tuple(offsets.tolist())
 
@@ -215,7 +239,7 @@ def states(
     return dict(zip(history.ids, records, strict=True))
 
 
-def _walk(network: Network, batches: Batches, state_size: int) -> Array:
+def step_through(network: Network, batches: Batches, state_size: int) -> Array:
     """Return the outputs `(batches, N, window, outputs)` of a network that steps."""
     rows = batches.inputs.shape[1]
     h = c = np.zeros((rows, state_size), np.float32)

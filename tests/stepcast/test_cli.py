@@ -14,7 +14,7 @@ from tests.app.running import ROOT, Process, serving, stepcast
 from tests.forecaster.fakes import write_model
 from training.recipe import Recipe
 
-COMMANDS = ("train", "pretrain", "backtest", "serve", "walk", "inspect")
+COMMANDS = ("train", "pretrain", "backtest", "serve", "walk", "import", "inspect")
 SHAMPOO = "examples/shampoo.csv"
 NOBODY = "http://127.0.0.1:1"
 
