@@ -106,6 +106,7 @@ _EXTRAS = {
     "joblib": "training",
     "keras": "training",
     "matplotlib": "training",
+    "mlflow": "mlflow",
     "sklearn": "training",
     "statsforecast": "peers",
     "tensorflow": "training",

@@ -13,7 +13,11 @@ EXTRAS = PROJECT["optional-dependencies"]
 DECLARED = {
     "service": PROJECT["dependencies"],
     "training": PROJECT["dependencies"] + EXTRAS["client"] + EXTRAS["training"],
-    "dev": PROJECT["dependencies"] + EXTRAS["client"] + EXTRAS["training"] + EXTRAS["dev"],
+    "dev": PROJECT["dependencies"]
+    + EXTRAS["client"]
+    + EXTRAS["mlflow"]
+    + EXTRAS["training"]
+    + EXTRAS["dev"],
     "bench": [*PROJECT["dependencies"], *EXTRAS["bench"][1:], *EXTRAS["dev"][1:]],
     "peers": [*PROJECT["dependencies"], *EXTRAS["training"][1:], *EXTRAS["peers"][1:]],
     "build": ["setuptools"],

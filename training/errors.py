@@ -5,6 +5,7 @@ ForecastError
 ├── DataError         a table of series cannot be used as it is
 ├── DivergedError     a fit ended in weights or losses that are no numbers
 ├── ParityError       two networks with the same weights do not give the same outputs
+├── TrackingError     MLflow does not take what it is to be told
 └── UnservableError   a network or scaler from elsewhere cannot be served
 """
 
@@ -50,6 +51,10 @@ class DivergedError(ForecastError):
 
 class ParityError(ForecastError):
     """Two networks with the same weights do not give the same outputs."""
+
+
+class TrackingError(ForecastError):
+    """MLflow does not take what it is to be told."""
 
 
 class CheckpointError(ForecastError):

@@ -20,6 +20,7 @@ from training.peers import Peers, compare
 from training.progress import OnEpoch, OnStage, telling
 from training.recipe import Job
 from training.report import Run, Tried, render
+from training.tracking import check_tracking, track
 
 
 @dataclass(frozen=True)
@@ -73,9 +74,11 @@ def train(
         ArtifactError: If the model exists and may not be replaced.
         DivergedError: If the fit ended in weights that are no numbers.
         ParityError: If the exported network is not the trained one.
+        TrackingError: If the model is written, but MLflow does not take its run.
     """
     folder = models / job.name
     check_free(folder, replace=replace)
+    check_tracking()
     universal = standing.find_universal(models)
     if universal is None and job.method != "plain":
         raise DataError(
@@ -141,6 +144,7 @@ def train(
         report=render(job, runs, history, scores, plan.told, plan.tried),
         replace=replace,
     )
+    track(folder, runs[0], recipe=plan.told, scores=scores)
     return Trained(folder, runs, scores, panel.gaps, plan.tried)
 
 
