@@ -46,6 +46,13 @@ class GapChoice(StrEnum):
     REFUSE = "refuse"
 
 
+class Gates(StrEnum):
+    """The recurrent activation."""
+
+    SIGMOID = "sigmoid"
+    HARD_SIGMOID = "hard_sigmoid"
+
+
 File = Annotated[Path, typer.Argument(help="CSV, .csv.gz or Parquet in long format.")]
 Models = Annotated[
     Path, typer.Option(help="The folder of model folders.", envvar="STEPCAST_MODELS")
@@ -107,6 +114,7 @@ _EXTRAS = {
     "keras": "training",
     "matplotlib": "training",
     "mlflow": "mlflow",
+    "scipy": "training",
     "sklearn": "training",
     "statsforecast": "peers",
     "tensorflow": "training",
@@ -484,6 +492,105 @@ def backtest(
     if ahead:
         _print_ahead(ahead)
     _print_peers(compared)
+
+
+@app.command(epilog="Example: `stepcast compare sales.csv --test 12 --repeats 100`")
+def compare(
+    file: File,
+    test: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Observations walked at the end. Default: a tenth, but 12 at least and a third "
+            "at most.",
+        ),
+    ] = None,
+    repeats: Annotated[
+        int, typer.Option(min=2, help="Networks trained for each condition, all at once.")
+    ] = 100,
+    seed: Annotated[int, typer.Option(min=0, help="Fixes weights and shuffles.")] = 1,
+    units: Annotated[str, typer.Option(help="LSTM units of each layer, as 1 or 8,4.")] = "1",
+    epochs: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Default: as many as make 22,000 updates of one sample, up to 1000."
+        ),
+    ] = None,
+    batch: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Rows of the two conditions that train with more than one. Default: 12."
+        ),
+    ] = None,
+    lag: Annotated[
+        int, typer.Option(min=1, help="How many of the last changes are shown at each step.")
+    ] = 1,
+    difference: Annotated[
+        int,
+        typer.Option(
+            min=0, help="Changes from the value so many steps before; 0 for the values themselves."
+        ),
+    ] = 1,
+    recurrent_activation: Annotated[
+        Gates, typer.Option(help="Of the gates; hard_sigmoid is that of Keras 2.")
+    ] = Gates.SIGMOID,
+    series: Annotated[
+        str | None, typer.Option(help="Which series, where the file has several.")
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder for the report. Default: var/compare/ and the file's name."),
+    ] = None,
+    id_column: Id = None,
+    time_column: Time = None,
+    target_column: Target = None,
+    as_json: Json = False,
+) -> None:
+    """Does carrying state help on this series? Compare twelve ways to reset, seed and shuffle.
+
+    Each is trained from many initial weights, and each claim gets a verdict with its p value. An
+    interrupt (Ctrl-C) keeps the conditions that are done.
+    """
+    from training.data import read_panel
+    from training.settings import pick, read_settings
+
+    panel = read_panel(
+        file, id_column=id_column, time_column=time_column, target_column=target_column
+    )
+    picked = pick(panel, series, file)
+    settings = read_settings(
+        {
+            "test": test,
+            "repeats": repeats,
+            "seed": seed,
+            "units": _numbers(units, int),
+            "epochs": epochs,
+            "batch": batch,
+            "lag": lag,
+            "difference": difference,
+            "recurrent_activation": recurrent_activation.value,
+        }
+    )
+    with _loading_tensorflow():
+        from stepcast.compare import print_comparison, write
+        from training.compare import compare
+        from training.comparison import tell
+        from training.verdicts import judge
+    from stepcast.progress import step_progress
+
+    _warn_of_gaps(panel.gaps, OnGap.SKIP)
+    with step_progress(messages, "Training: epochs of all conditions") as progress:
+        comparison = compare(picked, settings, on_epochs=progress)
+    verdicts = judge(comparison.rmse)
+    folder = out or Path("var", "compare", file.name.split(".")[0])
+    write(comparison, verdicts, folder)
+    if as_json:
+        _print_json(tell(comparison, verdicts))
+    else:
+        print_comparison(comparison, verdicts, folder, output)
+    if not comparison.is_whole:
+        messages.print("Stopped: only what was done is in the table.")
+        raise typer.Exit(130)
 
 
 @app.command(epilog="Example: `stepcast serve --port 8080`")

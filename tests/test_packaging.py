@@ -60,7 +60,16 @@ def test_serving_is_locked_to_the_versions_that_were_tested() -> None:
 
 
 def test_serving_installs_no_training_library() -> None:
-    heavy = {"tensorflow", "keras", "pandas", "scikit-learn", "matplotlib", "pyarrow", "jinja2"}
+    heavy = {
+        "tensorflow",
+        "keras",
+        "pandas",
+        "scikit-learn",
+        "scipy",
+        "matplotlib",
+        "pyarrow",
+        "jinja2",
+    }
 
     assert not heavy & locked("service").keys()
 

@@ -147,9 +147,18 @@ def settle(recipe: Recipe, samples: int) -> SettledRecipe:
         }
     chosen |= recipe.model_dump(exclude_none=True)
     if "epochs" not in chosen:
-        updates = -(-samples // (chosen["batch"] * chosen["window"]))  # in an epoch
-        chosen["epochs"] = min(-(-_PLAIN_UPDATES // max(updates, 1)), _MOST_PLAIN_EPOCHS)
+        updates = -(-samples // (chosen["batch"] * chosen["window"]))
+        chosen["epochs"] = textbook_epochs(max(updates, 1))
     return SettledRecipe(**chosen)
+
+
+def textbook_epochs(updates: int) -> int:
+    """Return the epochs that make about as many updates as the textbook's, at most as many epochs.
+
+    Args:
+        updates: In an epoch.
+    """
+    return min(-(-_PLAIN_UPDATES // updates), _MOST_PLAIN_EPOCHS)
 
 
 def _check_cycles(calendar: tuple[Cycle, ...]) -> tuple[Cycle, ...]:

@@ -107,7 +107,7 @@ def render(
         figures["ahead"] = draw_ahead(kept.walk)
     if is_fitted:
         figures["training"] = draw_training(runs)
-    plots = {name: _png(figure) for name, figure in figures.items()}
+    plots = {name: encode_png(figure) for name, figure in figures.items()}
     page = _template().render(
         name=job.name,
         note=job.note,
@@ -118,14 +118,14 @@ def render(
         methods=_rows(results, (*measures.METHODS, measures.UNIVERSAL)),
         compared=compared,
         peers=_rows(compared["methods"], compared["methods"]) if compared else [],
-        walk_forward=_inline(plots["walk_forward"]),
-        calibration=_inline(plots["calibration"]),
+        walk_forward=inline_png(plots["walk_forward"]),
+        calibration=inline_png(plots["calibration"]),
         held=", ".join(
             f"{_percent(share)} for the {level}% interval"
             for level, share in held_coverage(kept.walk).items()
         ),
-        ahead=_inline(plots["ahead"]) if "ahead" in plots else "",
-        training=_inline(plots["training"]) if "training" in plots else "",
+        ahead=inline_png(plots["ahead"]) if "ahead" in plots else "",
+        training=inline_png(plots["training"]) if "training" in plots else "",
         tried=[one.summary() | {"loss": _number(one.loss)} for one in tried],
         seeds=[
             {
@@ -352,7 +352,8 @@ def _percent(share: float | None) -> str:
     return "-" if share is None else f"{share:.0%}"
 
 
-def _png(figure: Figure) -> bytes:
+def encode_png(figure: Figure) -> bytes:
+    """Return a figure as a small PNG."""
     buffer = io.BytesIO()
     for axes in figure.axes:
         axes.spines[["top", "right"]].set_visible(False)
@@ -363,7 +364,8 @@ def _png(figure: Figure) -> bytes:
     return reduced.getvalue()
 
 
-def _inline(png: bytes) -> str:
+def inline_png(png: bytes) -> str:
+    """Return a PNG as an address that a page can hold."""
     return "data:image/png;base64," + base64.b64encode(png).decode()
 
 

@@ -14,7 +14,7 @@ from tests.app.running import ROOT, Process, serving, stepcast
 from tests.forecaster.fakes import write_model
 from training.recipe import Recipe
 
-COMMANDS = ("train", "pretrain", "backtest", "serve", "walk", "import", "inspect")
+COMMANDS = ("train", "pretrain", "backtest", "compare", "serve", "walk", "import", "inspect")
 SHAMPOO = "examples/shampoo.csv"
 NOBODY = "http://127.0.0.1:1"
 
@@ -84,6 +84,9 @@ def test_all_commands_are_listed() -> None:
         (("inspect", "nope"), "models/nope/manifest.json: expected a readable file, found .+"),
         (("backtest", "nope.csv", "--model", "shampoo"), "nope.csv: cannot be read: .+"),
         (("backtest", SHAMPOO, "--model", "nope"), "models/nope/manifest.json: expected .+"),
+        (("compare", "nope.csv"), "nope.csv: cannot be read: .+"),
+        (("compare", SHAMPOO, "--units", "1,x"), "--units: .+, found 'x'"),
+        (("compare", SHAMPOO, "--series", "a"), f"{SHAMPOO}: --series: .+'shampoo', found 'a'"),
         (("walk", "nope.csv"), "nope.csv: cannot be read: .+"),
         (("walk", SHAMPOO, "--url", NOBODY), f"no answer from {NOBODY} .+ running\\?"),
         # With nothing to ask before the seed, the clean-up failed too and hid the reason.
@@ -255,6 +258,52 @@ def test_every_field_of_a_recipe_is_a_flag_that_tells_its_default() -> None:
 
     for name in Recipe.model_fields:
         assert re.search(rf"--{name.replace('_', '-')} .*Default: ", ended.stdout), name
+
+
+# Compare
+
+
+@pytest.mark.slow
+def test_a_comparison_tells_runs_and_verdicts_and_writes_a_report(tmp_path: Path) -> None:
+    quick = (
+        "--epochs",
+        "1",
+        "--repeats",
+        "3",
+        "--units",
+        "2,1",
+        "--out",
+        str(tmp_path / "new/out"),
+    )
+
+    ended = stepcast("compare", SHAMPOO, *quick)
+    told = printed("compare", SHAMPOO, *quick)
+
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert told["settings"]["units"] == [2, 1]
+    assert told["persistence"] == pytest.approx(PERSISTENCE_RMSE, abs=5e-4)
+    assert "persistence" in ended.stdout
+    for claim in told["claims"]:
+        assert claim["sentence"] in ended.stdout
+    rows = (tmp_path / "new/out/runs.csv").read_text().splitlines()
+    assert rows[0] == "condition,repeat,rmse"
+    assert len(rows) == 1 + 3 * len(told["conditions"])
+    page = (tmp_path / "new/out/index.html").read_text()
+    assert "data:image/png;base64," in page
+    assert "http" not in page
+
+
+def test_a_comparison_on_a_panel_asks_which_series(tmp_path: Path) -> None:
+    file = tmp_path / "panel.csv"
+    file.write_text("unique_id,y\n" + "".join(f"{name},{n}\n" for n in range(9) for name in "ab"))
+
+    ended = stepcast("compare", str(file))
+
+    assert ended.returncode == 1
+    assert ended.stderr == (
+        f"error: {file}: expected one series, found 2; --series names the one to compare on, "
+        "as --series a\n"
+    )
 
 
 # Backtest and walk
