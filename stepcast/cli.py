@@ -46,6 +46,14 @@ class GapChoice(StrEnum):
     REFUSE = "refuse"
 
 
+class PolicyChoice(StrEnum):
+    """What becomes of the state at each step."""
+
+    CARRY = Policy.CARRY.value
+    RESET_EACH_STEP = Policy.RESET_EACH_STEP.value
+    AUTO = "auto"
+
+
 class Gates(StrEnum):
     """The recurrent activation."""
 
@@ -192,8 +200,11 @@ def train(
         typer.Option(help="LSTM units of each layer, as 32 or 64,32. Default: 1; large: 32."),
     ] = None,
     policy: Annotated[
-        Policy | None,
-        typer.Option(help="Whether state is carried from step to step. Default: carry."),
+        PolicyChoice | None,
+        typer.Option(
+            help="Whether state is carried from step to step; auto tries both on the end of the "
+            "history. Default: carry."
+        ),
     ] = None,
     batch: Annotated[
         int | None,
@@ -286,7 +297,7 @@ def train(
         "difference": difference,
         "scale": scale,
         "units": units and _numbers(units, int),
-        "policy": policy,
+        "policy": policy and policy.value,
         "batch": batch,
         "window": window,
         "epochs": epochs,

@@ -11,7 +11,7 @@ from forecaster.calendar import Clock
 from forecaster.cursor import OnGap
 from forecaster.journal import NO_SEASON
 from forecaster.scores import UNIVERSAL
-from training import plain, standing
+from training import plain, policy, standing
 from training.backtest import default_test, usual_season
 from training.data import Gap, read_panel
 from training.errors import DataError
@@ -99,10 +99,12 @@ def train(
     history, test = panel.split(job.test or default_test(panel))
     season = job.baseline_season or usual_season(None, panel)
     plan: plain.Plan | standing.Plan
-    if universal is None or job.method == "plain":
-        plan = plain.plan(job, history, test)
-    else:
+    if universal is not None and job.method != "plain":
         plan = standing.plan(job, universal, history, test, on_epoch, tell)
+    elif job.recipe.policy == "auto":
+        plan = policy.plan(job, history, test, season, on_epoch, tell)
+    else:
+        plan = plain.plan(job, history, test)
     runs = tuple(
         plan.run(number, history, test, season, on_epoch, tell)
         for number in range(plan.repeats + 1)

@@ -55,7 +55,7 @@ class Plan:
     scaler: Scaler
     training: Batches
     validation: Batches | None
-    tried: ClassVar[tuple[Tried, ...]] = ()
+    tried: tuple[Tried, ...] = ()
     seasons: ClassVar[list[Season] | None] = None
 
     @property
@@ -130,7 +130,10 @@ class Plan:
 
 
 def plan(job: Job, history: Panel, test: Panel) -> Plan:
-    """Settle what all seeds share; what a walk would refuse is refused here, before the fit."""
+    """Settle what all seeds share; what a walk would refuse is refused here, before the fit.
+
+    The recipe names a policy: where it leaves that open, `training.policy` makes the plan.
+    """
     transform_spec = PlainTransformSpec(difference=job.recipe.difference)
     check_walk(history, test, job.recipe.difference + 1, job.file)
     values = [series.y for series in history.series]

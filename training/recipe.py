@@ -60,7 +60,8 @@ class Recipe(BaseModel):
         scale: `minmax`: one map to [-1, 1] for all series. `running`: each series by the running
             size of its own differences. `auto`: minmax for one series, running for several.
         units: LSTM units of each layer; `None` for 1, or 32 where there are many samples.
-        policy: Whether state is carried from step to step, in training and in service.
+        policy: Whether state is carried from step to step, in training and in service. `auto`: as
+            the end of the history tells, over several seeds.
         batch: Streams trained side by side, each with a state of its own; `None` for 1, or 32
             where there are many samples.
         window: Steps through which the gradient runs. State is carried from window to window.
@@ -86,7 +87,7 @@ class Recipe(BaseModel):
     difference: int = Field(default=1, ge=0)
     scale: Scale = "auto"
     units: Units | None = None
-    policy: Policy = Policy.CARRY
+    policy: Policy | Literal["auto"] = Policy.CARRY
     batch: Count | None = None
     window: Count | None = None
     epochs: Count | None = None
@@ -116,6 +117,7 @@ class SettledRecipe(Recipe):
     """A recipe with nothing left to choose, as a fit takes it and a manifest tells it."""
 
     units: Units
+    policy: Policy = Policy.CARRY
     batch: Count
     window: Count
     epochs: Count
@@ -130,7 +132,7 @@ def settle(recipe: Recipe, samples: int) -> SettledRecipe:
     above, one that learns quantiles too.
 
     Args:
-        recipe: What it names is kept.
+        recipe: What it names is kept. Its policy is not `auto`.
         samples: How many steps there are to learn from, validation included.
     """
     chosen: dict[str, Any]

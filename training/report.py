@@ -52,15 +52,18 @@ class Tried:
         name: What it is.
         loss: How it did on the part held back for choosing; `None` where that was not looked at.
         verdict: Whether it was kept, and why.
+        runs: The losses of several seeds, of which `loss` is the mean.
     """
 
     name: str
     loss: float | None
     verdict: str
+    runs: tuple[float, ...] = ()
 
     def summary(self) -> dict[str, JsonValue]:
         """Return it as a manifest has it."""
-        return {"name": self.name, "loss": self.loss, "verdict": self.verdict}
+        runs: dict[str, JsonValue] = {"runs": list(self.runs)} if self.runs else {}
+        return {"name": self.name, "loss": self.loss, "verdict": self.verdict, **runs}
 
 
 @dataclass(frozen=True)
