@@ -18,7 +18,18 @@ from benchmarks import machine
 from benchmarks.measure import Lines, Note, Row, Spread
 
 # In the order of the table. A module is imported when its turn comes: some need much.
-GROUPS = ("http", "step", "batch", "durable", "growth", "memory", "peers", "universal", "training")
+GROUPS = (
+    "http",
+    "step",
+    "batch",
+    "durable",
+    "growth",
+    "memory",
+    "peers",
+    "universal",
+    "training",
+    "compare",
+)
 
 
 def main() -> None:
