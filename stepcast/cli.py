@@ -563,7 +563,7 @@ def compare(
     interrupt (Ctrl-C) keeps the conditions that are done.
     """
     from training.data import read_panel
-    from training.settings import pick, read_settings
+    from training.settings import pick, read_settings, settle
 
     panel = read_panel(
         file, id_column=id_column, time_column=time_column, target_column=target_column
@@ -582,6 +582,7 @@ def compare(
             "recurrent_activation": recurrent_activation.value,
         }
     )
+    settled = settle(settings, picked)
     with _loading_tensorflow():
         from stepcast.compare import print_comparison, write
         from training.compare import compare
@@ -591,7 +592,7 @@ def compare(
 
     _warn_of_gaps(panel.gaps, OnGap.SKIP)
     with step_progress(messages, "Training: epochs of all conditions") as progress:
-        comparison = compare(picked, settings, on_epochs=progress)
+        comparison = compare(picked, settled, on_epochs=progress)
     verdicts = judge(comparison.rmse)
     folder = out or Path("var", "compare", file.name.split(".")[0])
     write(comparison, verdicts, folder)

@@ -17,8 +17,8 @@ from sklearn.preprocessing import MinMaxScaler
 from forecaster import scores
 from forecaster.spec import NetworkSpec
 from training.data import Series
-from training.errors import DataError, DivergedError
-from training.settings import Settings, SettledSettings, settle
+from training.errors import DivergedError
+from training.settings import SettledSettings
 from training.trials import Array, Trials, learn, start, walk
 
 Floats = NDArray[np.float64]
@@ -144,25 +144,25 @@ class Comparison:
         return {name: _describe(rmse) for name, rmse in self.rmse.items()}
 
 
-def compare(series: Series, settings: Settings, *, on_epochs: OnEpochs | None = None) -> Comparison:
+def compare(
+    series: Series, settings: SettledSettings, *, on_epochs: OnEpochs | None = None
+) -> Comparison:
     """Train and walk every condition.
 
     A keyboard interrupt ends it early: what is trained by then is kept, if there is any.
 
     Args:
-        series: All of its values have to be known.
+        series: The one that the settings were settled for.
         settings: What to compare.
         on_epochs: Told of progress.
 
     Raises:
-        DataError: If a value is missing, or there are too few.
         DivergedError: If a network says what is no number.
     """
-    settled = settle(settings, series)
-    samples = make_samples(series, settled)
+    samples = make_samples(series, settings)
     rounds = -(-settings.repeats // _MOST_AT_ONCE)
     size = -(-settings.repeats // rounds)
-    total = rounds * len(CONDITIONS) * settled.epochs
+    total = rounds * len(CONDITIONS) * settings.epochs
     found: dict[str, list[Floats]] = {name: [] for name in CONDITIONS}
     done = 0
     is_whole = True
@@ -178,8 +178,8 @@ def compare(series: Series, settings: Settings, *, on_epochs: OnEpochs | None = 
         for turn in range(rounds):
             for number, (name, condition) in enumerate(CONDITIONS.items()):
                 rng = np.random.default_rng([settings.seed, number, turn])
-                trials = train(samples, condition, settled, size, rng, advance)
-                found[name].append(samples.rmse(run(trials, samples, condition, settled)))
+                trials = train(samples, condition, settings, size, rng, advance)
+                found[name].append(samples.rmse(run(trials, samples, condition, settings)))
     except KeyboardInterrupt:
         if not any(found.values()):
             raise
@@ -187,10 +187,10 @@ def compare(series: Series, settings: Settings, *, on_epochs: OnEpochs | None = 
     rmse = {
         name: np.concatenate(parts)[: settings.repeats] for name, parts in found.items() if parts
     }
-    before = series.y[-settled.test - 1 : -1]
+    before = series.y[-settings.test - 1 : -1]
     return Comparison(
         name=series.unique_id,
-        settings=settled,
+        settings=settings,
         observations=len(series),
         persistence=scores.rmse(samples.y, before),
         rmse=rmse,
@@ -199,18 +199,8 @@ def compare(series: Series, settings: Settings, *, on_epochs: OnEpochs | None = 
 
 
 def make_samples(series: Series, settings: SettledSettings) -> Samples:
-    """Difference, pair, and scale to [-1, 1] by what comes before the test, each column alone.
-
-    Raises:
-        DataError: If a value is missing.
-    """
+    """Difference, pair, and scale to [-1, 1] by what comes before the test, each column alone."""
     y, lag, gap = series.y, settings.lag, settings.difference
-    missing = np.flatnonzero(np.isnan(y))
-    if len(missing):
-        raise DataError(
-            f"series {series.unique_id!r}: observation {missing[0] + 1} is missing "
-            f"({len(missing)} in all); a comparison needs every value"
-        )
     changes = y[gap:] - y[:-gap] if gap else y
     pairs = np.lib.stride_tricks.sliding_window_view(changes, lag + 1)
     scaler = MinMaxScaler(feature_range=(-1, 1)).fit(pairs[: -settings.test])

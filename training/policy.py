@@ -44,7 +44,10 @@ def plan(
     steps = max(min(max(_FEWEST_JUDGED, shortest // 5), shortest // 3), 1)
     try:
         seen, judged = history.split(steps)
-        trials = {policy: plain.plan(_with(job, policy), seen, judged) for policy in Policy}
+        trials = {
+            policy: plain.plan(_with(job, policy, repeats=_SEEDS - 1), seen, judged)
+            for policy in Policy
+        }
     except DataError as error:
         raise DataError(
             f"policy auto: {steps} observations before the test would be held back to choose by; "
@@ -53,7 +56,6 @@ def plan(
     rmse = {}
     for policy, trial in trials.items():
         tell(f"Trying policy {policy}")
-        trial = replace(trial, recipe=trial.recipe.model_copy(update={"repeats": _SEEDS - 1}))
         runs = [
             trial.run(number, seen, judged, season, on_epoch, lambda stage: None)
             for number in range(_SEEDS)
@@ -86,8 +88,8 @@ def choose(rmse: Mapping[Policy, Floats]) -> tuple[Policy, str]:
     return Policy.CARRY, verdict.sentence
 
 
-def _with(job: Job, policy: Policy) -> Job:
-    changes: dict[str, object] = {"policy": policy}
+def _with(job: Job, policy: Policy, **changes: object) -> Job:
+    changes["policy"] = policy
     if policy is Policy.RESET_EACH_STEP:
         changes["window"] = None  # there is one that fits
     return job.model_copy(update={"recipe": job.recipe.model_copy(update=changes)})

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from training.data import Panel, Series
@@ -94,8 +95,14 @@ def settle(settings: Settings, series: Series) -> SettledSettings:
     """Choose what settings leave open, by the length of the series.
 
     Raises:
-        DataError: If it is too short.
+        DataError: If it is too short, or a value is missing.
     """
+    missing = np.flatnonzero(np.isnan(series.y))
+    if len(missing):
+        raise DataError(
+            f"series {series.unique_id!r}: observation {missing[0] + 1} is missing "
+            f"({len(missing)} in all); a comparison needs every value"
+        )
     count = len(series)
     fields = settings.model_dump(exclude_none=True)
     test = fields.setdefault("test", max(min(max(_USUAL_TEST, count // 10), count // 3), 1))

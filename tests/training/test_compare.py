@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from forecaster import scores
 from forecaster.spec import NetworkSpec
-from tests.training.test_trials import make_keras, reset, weights_of
+from tests.training.textbook import make_keras, reset, weights_of
 from training.compare import (
     CONDITIONS,
     Comparison,
@@ -157,7 +157,7 @@ def test_a_missing_value_is_refused() -> None:
     values[4] = values[7] = float("nan")
 
     with pytest.raises(DataError, match=r"'sales': observation 5 is missing \(2 in all\)"):
-        compare(make_series(values), QUICK)
+        settle(QUICK, make_series(values))
 
 
 # Conditions
@@ -228,7 +228,7 @@ def test_only_shuffled_samples_depend_on_the_order_that_is_drawn(shampoo: Series
 
 @pytest.fixture(scope="module")
 def quick(shampoo: Series) -> Comparison:
-    return compare(shampoo, QUICK)
+    return compare(shampoo, settle(QUICK, shampoo))
 
 
 @pytest.mark.slow
@@ -262,8 +262,8 @@ def test_a_summary_is_that_of_the_runs(quick: Comparison) -> None:
 
 @pytest.mark.slow
 def test_a_seed_fixes_every_run(quick: Comparison, shampoo: Series) -> None:
-    again = compare(shampoo, QUICK)
-    other = compare(shampoo, QUICK.model_copy(update={"seed": 2}))
+    again = compare(shampoo, settle(QUICK, shampoo))
+    other = compare(shampoo, settle(QUICK.model_copy(update={"seed": 2}), shampoo))
 
     for name, rmse in quick.rmse.items():
         np.testing.assert_array_equal(again.rmse[name], rmse)
@@ -276,7 +276,7 @@ def test_more_networks_than_train_at_once_take_turns(shampoo: Series) -> None:
 
     comparison = compare(
         shampoo,
-        Settings(epochs=1, repeats=101),
+        settle(Settings(epochs=1, repeats=101), shampoo),
         on_epochs=lambda done, total: told.append((done, total)),
     )
 
@@ -289,7 +289,7 @@ def test_more_networks_than_train_at_once_take_turns(shampoo: Series) -> None:
 def test_an_interrupt_keeps_the_conditions_that_are_done(
     quick: Comparison, shampoo: Series
 ) -> None:
-    stopped = compare(shampoo, QUICK, on_epochs=interrupt_at(3 * 2))
+    stopped = compare(shampoo, settle(QUICK, shampoo), on_epochs=interrupt_at(3 * 2))
 
     assert not stopped.is_whole
     assert list(stopped.rmse) == ["stateful", "stateful_again"]
@@ -298,7 +298,7 @@ def test_an_interrupt_keeps_the_conditions_that_are_done(
 
 def test_an_interrupt_before_anything_is_done_goes_on(shampoo: Series) -> None:
     with pytest.raises(KeyboardInterrupt):
-        compare(shampoo, QUICK, on_epochs=interrupt_at(0))
+        compare(shampoo, settle(QUICK, shampoo), on_epochs=interrupt_at(0))
 
 
 @pytest.mark.slow
@@ -316,7 +316,7 @@ def test_an_interrupt_before_anything_is_done_goes_on(shampoo: Series) -> None:
 def test_every_setting_works(shampoo: Series, fields: dict[str, Any]) -> None:
     settings = Settings(**{"epochs": 1, "repeats": 2, **fields})
 
-    comparison = compare(shampoo, settings)
+    comparison = compare(shampoo, settle(settings, shampoo))
 
     assert all(np.isfinite(rmse).all() for rmse in comparison.rmse.values())
     assert comparison.rmse.keys() == CONDITIONS.keys()
@@ -340,8 +340,10 @@ def test_trained_networks_beat_persistence_as_the_textbook_has_it(shampoo: Serie
 @pytest.mark.slow
 def test_the_same_training_twice_is_no_difference_in_95_of_100_seeds(shampoo: Series) -> None:
     """Networks of a few epochs show it as well as trained ones do; docs/state.md has those."""
+    quick = settle(Settings(epochs=20, repeats=10), shampoo)
+
     found = [
-        judge(compare(shampoo, Settings(epochs=20, repeats=10, seed=seed)).rmse)[-1]
+        judge(compare(shampoo, quick.model_copy(update={"seed": seed})).rmse)[-1]
         for seed in range(100)
     ]
 

@@ -3,11 +3,11 @@
 import keras
 import numpy as np
 import pytest
-from keras import ops
 from numpy.typing import NDArray
 
 from forecaster.keras_network import get_weights, set_weights
 from forecaster.spec import NetworkSpec
+from tests.training.textbook import make_keras, reset, weights_of
 from training.settings import RecurrentActivation
 from training.trials import Array, Trials, begin, learn, start, walk
 
@@ -19,10 +19,6 @@ EPOCHS = 50
 SAMPLES = 24
 
 
-def keras_2_hard_sigmoid(z: object) -> object:
-    return ops.clip(0.2 * z + 0.5, 0.0, 1.0)  # type: ignore[operator]
-
-
 def make_samples(features: int = 1) -> tuple[Array, Array]:
     rng = np.random.default_rng(1)
     x = rng.uniform(-1, 1, (SAMPLES, features)).astype(np.float32)
@@ -32,39 +28,6 @@ def make_samples(features: int = 1) -> tuple[Array, Array]:
 def make_trials(spec: NetworkSpec, *, count: int = 3, rows: int = 1) -> Trials:
     rng = np.random.default_rng(2)
     return start(spec, rng.integers(2**31, size=(count, len(spec.shapes()))), rows=rows)
-
-
-def weights_of(trials: Trials, number: int) -> dict[str, Array]:
-    return {name: np.asarray(weight[number]) for name, weight in trials.weights.items()}
-
-
-def make_keras(
-    spec: NetworkSpec, rows: int, is_stateful: bool, activation: RecurrentActivation
-) -> keras.Model:
-    gate = keras_2_hard_sigmoid if activation == "hard_sigmoid" else "sigmoid"
-    last = len(spec.units) - 1
-    return keras.Sequential(
-        [
-            keras.Input(batch_shape=(rows, 1, spec.features)),
-            *(
-                keras.layers.LSTM(
-                    units,
-                    stateful=is_stateful,
-                    recurrent_activation=gate,
-                    return_sequences=number < last,
-                    name=f"lstm_{number}",
-                )
-                for number, units in enumerate(spec.units)
-            ),
-            keras.layers.Dense(1, name="head"),
-        ]
-    )
-
-
-def reset(model: keras.Model) -> None:
-    for layer in model.layers:
-        if isinstance(layer, keras.layers.LSTM) and layer.stateful:
-            layer.reset_state()
 
 
 def schedule(batches: int, kept: Array, networks: int) -> tuple[NDArray[np.int32], Array]:
