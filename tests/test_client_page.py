@@ -4,16 +4,25 @@ import doctest
 import re
 from pathlib import Path
 
+from forecaster.spec import Covariate, Kind
 from stepcast import client
 from tests.app.running import serving
+from tests.forecaster.fakes import write_model
 
 PAGE = Path(__file__).parents[1] / "docs" / "client.md"
 
 
 def test_every_example_prints_what_the_page_says(tmp_path: Path) -> None:
     variables = {"STEPCAST_STORE": f"sqlite:///{tmp_path}/series.db"}
-    with serving(variables=variables) as process:
+    covariates = Covariate(name="rain", kind=Kind.PAST), Covariate(name="promo", kind=Kind.FUTURE)
+    write_model(tmp_path / "models/shops", freq="D", covariates=covariates)
+    of_shops = ("--models", str(tmp_path / "models"))
+    with (
+        serving(variables=variables) as process,
+        serving(*of_shops, variables={"STEPCAST_STORE": f"sqlite:///{tmp_path}/told.db"}) as other,
+    ):
         text = PAGE.read_text().replace("http://127.0.0.1:8000", process.url)
+        text = text.replace("http://127.0.0.1:8001", other.url)
         blocks = "\n".join(re.findall(r"```pycon\n(.*?)```", text, re.DOTALL))
         examples = doctest.DocTestParser().get_doctest(blocks, {}, PAGE.name, str(PAGE), 0)
         told: list[str] = []

@@ -105,7 +105,10 @@ class SeriesPage(Answer):
 
 
 class PastStep(Answer):
-    """A step that a series took, as a row of its history; `ds` as the service writes it."""
+    """A step that a series took, as a row of its history; `ds` as the service writes it.
+
+    `x` is what was given of the model's covariates.
+    """
 
     step: int
     ds: int | str | None
@@ -113,6 +116,7 @@ class PastStep(Answer):
     mark: str
     mean: float | None
     intervals: dict[str, tuple[float, float]]
+    x: dict[str, float | str | None] = {}
 
 
 class Past(Answer):

@@ -7,7 +7,7 @@ that the plans return.
 import json
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
@@ -41,6 +41,8 @@ A = TypeVar("A", bound=BaseModel)
 Time: TypeAlias = int | str | date
 # A season's length, or that of one and of a shorter one within it; 0 for none.
 Season: TypeAlias = int | tuple[int, int]
+# What a covariate is: a number, or a word; None or NaN where it is missing.
+Value: TypeAlias = float | str | None
 
 _UNKNOWN_SERIES = "urn:stepcast:unknown-series"
 
@@ -62,7 +64,7 @@ class Calls:
     # Many series, as frames
 
     def observe(
-        self, frame: "pd.DataFrame", *, level: Iterable[float] = ()
+        self, frame: "pd.DataFrame", *, x: Iterable[str] = (), level: Iterable[float] = ()
     ) -> Plan["pd.DataFrame"]:
         """Take the observations of a frame: columns `unique_id`, `y`, and `ds` if there are times.
 
@@ -75,6 +77,9 @@ class Calls:
 
         Args:
             frame: The rows.
+            x: The columns that are covariates of the model, and called as they are there. They
+                hold numbers, or words, of which true and false are `True` and `False`; text is one
+                name.
             level: Intervals to answer with, in percent.
 
         Returns:
@@ -83,17 +88,16 @@ class Calls:
             the next step as `mean` and as `lo_80`, `hi_80` for each level, and `detail`.
 
         Raises:
+            InvalidError: If a column is missing, or the covariates are not the model's.
             StepcastError: If a call failed. It has `rows_answered`: how many rows of the frame
                 calls before it had brought.
         """
         from stepcast.client import frames
 
-        columns, levels = frames.columns_of(frame), list(level)
+        table, levels = frames.columns_of(frame, [x] if isinstance(x, str) else x), list(level)
         answers: list[Columns] = []
         for start in range(0, len(frame), self._chunk_rows):
-            part = {
-                name: column[start : start + self._chunk_rows] for name, column in columns.items()
-            }
+            part = _part(table, range(start, min(start + self._chunk_rows, len(frame))))
             is_repeatable = "ds" in part and None not in part["ds"]
             body = part | {"level": levels}
             try:
@@ -107,6 +111,7 @@ class Calls:
         self,
         frame: "pd.DataFrame",
         *,
+        x: Iterable[str] = (),
         level: Iterable[float] = (),
         season: Season | None = None,
     ) -> Plan["pd.DataFrame"]:
@@ -114,6 +119,7 @@ class Calls:
 
         Args:
             frame: Columns `unique_id`, `y`, and `ds` if there are times.
+            x: The columns that are covariates of the model, as `observe` takes them.
             level: Intervals to answer with, in percent.
             season: The season of them all; by default `ds` tells it.
 
@@ -121,15 +127,18 @@ class Calls:
             A row for each series, in the order in which the frame first names them, with the
             columns that `observe` gives, but `error`. A series with a row that cannot be taken is
             left as it was.
+
+        Raises:
+            InvalidError: If a column is missing, or the covariates are not the model's.
         """
         from stepcast.client import frames
 
-        columns = frames.columns_of(frame)
+        table = frames.columns_of(frame, [x] if isinstance(x, str) else x)
         asked = {"level": list(level)} | _given(season=season)
         answers: list[Columns] = []
-        for rows in _whole_series(columns["unique_id"], self._chunk_rows):
-            part = {name: [column[row] for row in rows] for name, column in columns.items()}
-            answers.append((yield from self._table("/seed-state/batch", part | asked)))
+        for rows in _whole_series(table["unique_id"], self._chunk_rows):
+            body = _part(table, rows) | asked
+            answers.append((yield from self._table("/seed-state/batch", body)))
         return frames.frame_of(answers)
 
     def forecast(
@@ -139,6 +148,7 @@ class Calls:
         level: Iterable[float] | None = None,
         *,
         quantiles: Iterable[float] = (),
+        x_future: "pd.DataFrame | None" = None,
     ) -> Plan["pd.DataFrame"]:
         """Forecast the next `h` steps of series. Nothing moves.
 
@@ -147,29 +157,46 @@ class Calls:
             h: Steps ahead.
             level: Central intervals, in percent; those of the service by default.
             quantiles: Quantile levels.
+            x_future: What is known ahead of these steps: for each series `h` rows with its
+                `unique_id`, in order of time; every further column is a covariate. `ds` may be
+                there, and is compared with the times that were forecast, where the model knows
+                them. Rows of other series are left out. Without it the last values stand.
 
         Returns:
             `h` rows for each series: `unique_id`, `step`, `ds` where the model knows it, `status`
             (`ok`, or why there is no forecast), `mean`, `lo_80` and `hi_80` for each level,
             `q_0.9` for each quantile, and `detail`.
+
+        Raises:
+            InvalidError: If `x_future` has not `h` rows for each series, has those of other times,
+                or holds what the model does not know ahead.
         """
         from stepcast.client import frames
 
         names = frames.names_of([ids] if isinstance(ids, str) else ids)
+        table: dict[str, Any] = {"unique_id": names}
+        ahead = None if x_future is None else frames.rows_ahead(x_future, names, h)
+        if ahead is not None:
+            table["x_future"] = frames.lists_ahead(ahead, h)
         asked = _ask(h, level, quantiles)
         chunk = max(self._chunk_rows // max(h, 1), 1)
         answers: list[Columns] = []
         for start in range(0, len(names), chunk):
-            body = {"unique_id": names[start : start + chunk]} | asked
+            body = _part(table, range(start, min(start + chunk, len(names)))) | asked
             answers.append((yield from self._table("/forecast/batch", body)))
-        return frames.frame_of(answers)
+        forecast = frames.frame_of(answers)
+        if ahead is not None:
+            frames.check_times(ahead, forecast)
+        return forecast
 
     def history(self, unique_id: str, *, limit: int = 100) -> Plan["pd.DataFrame"]:
         """Return the last observations of a series with the forecast that stood for each.
 
         Returns:
             A row for each, oldest first: `unique_id`, `step`, `ds`, `y`, `mark` (`observed`,
-            `after-gap` or `filled`), `mean`, and `lo_80`, `hi_80` for each level that is kept.
+            `after-gap` or `filled`), `mean`, `lo_80`, `hi_80` for each level that is kept, and the
+            model's covariates under their names; one that is called as a column before it is
+            `x.mean`, say.
 
         Raises:
             NotFoundError: If there is no such series.
@@ -187,6 +214,7 @@ class Calls:
         y: float | None,
         ds: Time | None = None,
         *,
+        x: Mapping[str, Value] | None = None,
         expected_step: int | None = None,
         correct: bool = False,
     ) -> Plan[Observed]:
@@ -203,6 +231,7 @@ class Calls:
             unique_id: The series; a new one begins with this.
             y: The value; None or NaN where it is missing.
             ds: Its time.
+            x: The model's covariates by name, all of them; static ones once are enough.
             expected_step: Refuse it unless the series is at this step.
             correct: Replace the value of the past observation at `ds`.
 
@@ -211,7 +240,8 @@ class Calls:
             PreconditionFailedError: If the series is not at `expected_step`.
         """
         body = {"unique_id": unique_id, "y": _value(y)}
-        body |= _given(ds=ds, expected_step=expected_step, correct=correct or None)
+        known = None if x is None else {name: _value(value) for name, value in x.items()}
+        body |= _given(ds=ds, x=known, expected_step=expected_step, correct=correct or None)
         is_repeatable = ds is not None or expected_step is not None
         return (yield from self._post(Observed, "/observe", body, is_repeatable))
 
@@ -222,14 +252,24 @@ class Calls:
         level: Iterable[float] | None = None,
         *,
         quantiles: Iterable[float] = (),
+        x_future: Mapping[str, Iterable[Value]] | None = None,
     ) -> Plan[Forecasted]:
         """Forecast the next `h` steps of a series. Nothing moves.
+
+        Args:
+            unique_id: The series.
+            h: Steps ahead.
+            level: Central intervals, in percent; those of the service by default.
+            quantiles: Quantile levels.
+            x_future: The covariates that the model knows ahead, by name: `h` values of each.
+                Without it the last ones stand.
 
         Raises:
             NotFoundError: If there is no such series.
             ConflictError: If it has too few observations; `problem.missing` says how many.
         """
         body = {"unique_id": unique_id} | _ask(h, level, quantiles)
+        body |= _given(x_future=_columns("x_future", x_future))
         return (yield from self._post(Forecasted, "/forecast", body))
 
     def forecast_values(
@@ -237,13 +277,20 @@ class Calls:
         y: Iterable[float | None],
         ds: Iterable[Time] | None = None,
         *,
+        x: Mapping[str, Iterable[Value]] | None = None,
         h: int = 1,
         level: Iterable[float] | None = None,
         quantiles: Iterable[float] = (),
         season: Season | None = None,
+        x_future: Mapping[str, Iterable[Value]] | None = None,
     ) -> Plan[Forecasted]:
-        """Forecast what follows a history that is sent along. Nothing is kept."""
-        body = _history(y, ds, season) | _ask(h, level, quantiles)
+        """Forecast what follows a history that is sent along. Nothing is kept.
+
+        `x` has, by name, a value of each covariate for each `y`; `x_future` those that the model
+        knows ahead, for each of the `h` steps.
+        """
+        body = _history(y, ds, x, season) | _ask(h, level, quantiles)
+        body |= _given(x_future=_columns("x_future", x_future))
         return (yield from self._post(Forecasted, "/forecast", body))
 
     def seed_one(
@@ -252,21 +299,23 @@ class Calls:
         y: Iterable[float | None] | None = None,
         ds: Iterable[Time] | None = None,
         *,
+        x: Mapping[str, Iterable[Value]] | None = None,
         season: Season | None = None,
         copy_from: str | None = None,
         from_training: bool = False,
     ) -> Plan[Seeded]:
         """Begin a series anew: with a history, as a copy of another, or where training left it.
 
-        Give one of `y`, `copy_from` and `from_training`. Where no answer came, this is sent again;
-        what others observed of the series in between is then gone with what was before.
+        Give one of `y`, `copy_from` and `from_training`. With `y` may come its times, its season,
+        and in `x` a value of each covariate for each of its values. Where no answer came, this is
+        sent again; what others observed of the series in between is then gone with what was before.
 
         Raises:
             ConflictError: If the history is not in order, or the series was observed meanwhile.
         """
         body = {"unique_id": unique_id} | _given(copy_from=copy_from)
         body |= _given(**{"from": "training" if from_training else None})
-        body |= _history(y, ds, season)
+        body |= _history(y, ds, x, season)
         return (yield from self._post(Seeded, "/seed-state", body))
 
     def reset(self, unique_id: str) -> Plan[None]:
@@ -371,14 +420,39 @@ def _ask(h: int, level: Iterable[float] | None, quantiles: Iterable[float]) -> d
 
 
 def _history(
-    y: Iterable[float | None] | None, ds: Iterable[Time] | None, season: Season | None
+    y: Iterable[float | None] | None,
+    ds: Iterable[Time] | None,
+    x: Mapping[str, Iterable[Value]] | None,
+    season: Season | None,
 ) -> dict[str, Any]:
     values = None if y is None else [_value(one) for one in y]
-    return _given(y=values, ds=None if ds is None else list(ds), season=season)
+    times = None if ds is None else list(ds)
+    return _given(y=values, ds=times, x=_columns("x", x), season=season)
 
 
-def _value(y: float | None) -> float | None:
-    return None if y is None or math.isnan(y) else y
+def _columns(field: str, x: Mapping[str, Iterable[Value]] | None) -> dict[str, list[Value]] | None:
+    if x is None:
+        return None
+    for name, values in x.items():
+        if isinstance(values, str) or not isinstance(values, Iterable):
+            raise InvalidError(
+                f"{field}.{name}: expected a list of values, one for each step, found {values!r}"
+            )
+    return {name: [_value(one) for one in values] for name, values in x.items()}
+
+
+def _value(value: Value) -> Value:
+    if value is None or isinstance(value, str):
+        return value
+    return None if math.isnan(value) else value
+
+
+def _part(table: dict[str, Any], rows: Sequence[int]) -> dict[str, Any]:
+    """Return some rows of a table; those of covariates are columns by name."""
+    return {
+        name: _part(column, rows) if isinstance(column, dict) else [column[row] for row in rows]
+        for name, column in table.items()
+    }
 
 
 def _json(body: dict[str, Any]) -> bytes:

@@ -18,6 +18,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from forecaster.spec import Covariate, Kind
 from stepcast.client import (
     AsyncClient,
     Client,
@@ -35,6 +36,15 @@ from tests.app.running import Process, serving
 from tests.forecaster.fakes import write_model
 
 TODAY = datetime(2024, 1, 2, tzinfo=UTC)
+# What the model `told` knows besides the values; one is called as a column of histories is.
+COVARIATES = (
+    Covariate(name="temp", kind=Kind.PAST),
+    Covariate(name="wind", kind=Kind.PAST, categories=("N", "S")),
+    Covariate(name="promo", kind=Kind.FUTURE),
+    Covariate(name="open", kind=Kind.FUTURE, categories=("False", "True")),
+    Covariate(name="step", kind=Kind.STATIC, mean=10.0, scale=4.0),
+)
+NAMES = [one.name for one in COVARIATES]
 # Names that a path has other meanings for.
 ODD_NAMES = [".", "..", "a/b", "a/history", "a?b#c", "100%", "ä 漢"]
 
@@ -45,6 +55,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("models")
     write_model(folder / "daily", freq="D", states={"trained": (3.0, 4.0, 2.5, 3.5)})
     write_model(folder / "plain", seed=1)
+    write_model(folder / "told", freq="D", covariates=COVARIATES, seed=2)
     return folder
 
 
@@ -60,7 +71,7 @@ def process(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 def client(process: Process) -> Iterator[Client]:
     """A client of a service that keeps nothing."""
     with Client(process.url) as client:
-        for model in ("daily", "plain"):
+        for model in ("daily", "plain", "told"):
             with Client(process.url, model=model) as cleaner:
                 for one in cleaner.series().series:
                     cleaner.delete(one.unique_id)
@@ -203,9 +214,9 @@ def test_a_status_has_scores(client: Client) -> None:
 
 
 def test_the_service_tells_of_its_models(client: Client) -> None:
-    assert client.health().models == ("daily", "plain")
+    assert client.health().models == ("daily", "plain", "told")
     assert client.models().default == "daily"
-    assert [one["freq"] for one in client.models().models] == ["D", None]
+    assert [one["freq"] for one in client.models().models] == ["D", None, "D"]
 
 
 def test_a_client_of_a_model_asks_for_that_one(client: Client, process: Process) -> None:
@@ -408,6 +419,204 @@ def test_a_history_is_a_frame(client: Client) -> None:
     assert found["ds"].tolist() == rows["ds"].dt.tz_localize("UTC").tolist()
     assert found["mark"].tolist() == ["observed"] * 3
     assert (found["lo_95"] < found["mean"]).all()
+
+
+# Covariates
+
+
+@pytest.fixture
+def told(client: Client, process: Process) -> Iterator[Client]:
+    """A client of a model that has covariates, of a service that keeps nothing."""
+    with Client(process.url, model="told") as told:
+        yield told
+
+
+def known_table(count: int = 5) -> pd.DataFrame:
+    """Two series of so many days, with covariates of every kind, some of them missing."""
+    rows = np.arange(2 * count)
+    return table(count).assign(
+        temp=np.where(rows % 5 == 2, np.nan, 20.0 + rows),
+        wind=pd.Series(np.array(["N", "S", None], object)[rows % 3]),
+        promo=pd.array((rows % 4 == 0).tolist(), "Int64"),
+        open=rows % 3 > 0,
+        step=np.where(rows < 2, 12.0, np.nan),
+    )
+
+
+def known_ahead(h: int = 2) -> pd.DataFrame:
+    """What is known of the `h` days after such a table of five."""
+    return pd.DataFrame(
+        {
+            "unique_id": ["a"] * h + ["b"] * h,
+            "ds": [*pd.date_range("2024-01-06", periods=h)] * 2,
+            "promo": np.arange(2 * h) % 2,
+            "open": [None, *[True] * (2 * h - 1)],
+        }
+    )
+
+
+def columns_of_one(frame: pd.DataFrame, unique_id: str) -> dict[str, list[Any]]:
+    """Return the covariates of a series as calls for one series have them."""
+    rows = frame[frame["unique_id"] == unique_id]
+    plain = rows.astype({"open": "str"}).astype(object)
+    return {name: plain[name].where(plain[name].notna(), None).tolist() for name in NAMES}
+
+
+def test_covariates_go_with_every_call_of_one_series(told: Client) -> None:
+    rows = known_table()[lambda one: one["unique_id"] == "a"]
+    x = columns_of_one(known_table(), "a")
+    y, days = rows["y"].tolist(), [day.date() for day in rows["ds"]]
+    future: dict[str, Any] = {"promo": np.array([1, 0]), "open": ["True", None]}
+
+    for number, (value, day) in enumerate(zip(y, days, strict=True)):
+        told.observe_one("a", value, day, x={name: column[number] for name, column in x.items()})
+    told.seed_one("b", y, days, x=x)
+
+    one_by_one = told.forecast_one("a", 2, x_future=future).forecasts
+    assert told.forecast_one("b", 2, x_future=future).forecasts == one_by_one
+    assert told.forecast_values(y, days, x=x, h=2, x_future=future).forecasts == one_by_one
+    assert told.forecast_one("a", 2).forecasts != one_by_one
+
+
+def test_a_covariate_that_is_no_number_is_missing(told: Client) -> None:
+    rest: dict[str, Any] = {"wind": None, "promo": 0, "open": "True"}
+
+    told.observe_one("a", 1.0, x={"temp": float("nan")} | rest)
+    told.seed_one("b", [1.0], x={"temp": [None]} | {name: [x] for name, x in rest.items()})
+
+    assert told.history("a")["temp"].isna().all()
+    told.observe_one("a", 2.0, x={"temp": 3} | rest)
+    told.observe_one("b", 2.0, x={"temp": 3.0} | rest)
+    assert told.status("a").next == told.status("b").next
+
+
+@pytest.mark.parametrize("chunk_rows", [3, 1000])
+def test_columns_of_a_frame_are_covariates(told: Client, process: Process, chunk_rows: int) -> None:
+    frame, future = known_table(), known_ahead()
+
+    with Client(process.url, model="told", chunk_rows=chunk_rows) as client:
+        observed = client.observe(frame, x=NAMES)
+        forecast = client.forecast(["b", "a", "b"], 2, x_future=future)
+        past = client.history("a")
+        seeded = client.seed(frame, x=NAMES)
+        again = client.forecast(["b", "a", "b"], 2, x_future=future)
+
+    assert observed["status"].tolist() == ["applied"] * 10
+    assert seeded["mean"].tolist() == pytest.approx(observed["mean"].tolist()[-2:])
+    pd.testing.assert_frame_equal(forecast, again)
+    for name, mean in (("b", forecast["mean"][:2]), ("a", forecast["mean"][2:4])):
+        rows = future[future["unique_id"] == name]
+        x_future = {
+            "promo": rows["promo"].tolist(),
+            "open": [None if one is None else str(one) for one in rows["open"]],
+        }
+        one = told.forecast_one(name, 2, x_future=x_future).forecasts
+        assert mean.tolist() == pytest.approx([step.mean for step in one])
+        x = columns_of_one(frame, name)
+        y = frame[frame["unique_id"] == name]["y"].tolist()
+        values = told.forecast_values(y, x=x, h=2, x_future=x_future).forecasts
+        assert mean.tolist() == pytest.approx([step.mean for step in values])
+    assert forecast["mean"].tolist()[:2] == forecast["mean"].tolist()[4:]
+    assert past["step"].tolist() == [1, 2, 3, 4, 5]
+    expected = columns_of_one(frame, "a")
+    for name, column in {one: "x.step" if one == "step" else one for one in NAMES}.items():
+        given = past[column].astype(object).where(past[column].notna(), None).tolist()
+        assert given == expected[name], name
+
+
+def test_a_history_can_be_seeded_again(told: Client) -> None:
+    told.seed(known_table(), x=NAMES)
+    before = told.forecast("a")
+    past = told.history("a").drop(columns="step").rename(columns={"x.step": "step"})
+
+    told.seed(past, x=NAMES)
+
+    pd.testing.assert_frame_equal(told.forecast("a"), before)
+
+
+def test_one_name_is_one_column(told: Client) -> None:
+    with pytest.raises(InvalidError, match=r"expected 'temp', .* and 'open' left out; null is"):
+        told.observe(known_table(), x="temp")
+
+
+def test_a_row_with_a_covariate_that_cannot_be_says_why(told: Client) -> None:
+    frame = known_table().assign(wind=["N", "W", *["S"] * 8])
+
+    found = told.observe(frame, x=NAMES)
+
+    assert found["status"].tolist()[:3] == ["applied", "not-valid", "applied"]
+    assert found["detail"][1] == "x.wind: expected 'N' or 'S' or null, found 'W'"
+
+
+@pytest.mark.parametrize(
+    ("h", "future", "told_so"),
+    [
+        (2, known_ahead(3), "expected 2 rows of series 'a', one for each step, found 3"),
+        (2, known_ahead()[:3], "expected 2 rows of series 'b', one for each step, found 1"),
+        (0, known_ahead(), "h: expected 1 or more steps, found 0"),
+        (2, known_ahead().drop(columns="unique_id"), "x_future: expected a column 'unique_id'"),
+        (
+            2,
+            known_ahead()[["unique_id", "ds"]],
+            "expected a column for each covariate that is known ahead, found 'unique_id', 'ds'",
+        ),
+        (2, known_ahead().drop(columns="open"), "x_future: expected .*, 'open' left out"),
+        (2, known_ahead().assign(temp=1.0), "x_future: expected .*, found also 'temp'"),
+        (
+            2,
+            known_ahead()[::-1],
+            "2024-01-06 00:00:00 comes after 2024-01-07 00:00:00 in series 'a': expected each "
+            "series in order of time",
+        ),
+        (
+            2,
+            known_ahead().assign(ds=[6, 7, 7, 7]),
+            "x_future: 7 comes after 7 in series 'b'",
+        ),
+        (
+            2,
+            known_ahead().assign(
+                ds=pd.array(["2024-01-06", pd.NA, "2024-01-06", "2024-01-08"], "string")
+            ),
+            "expected 2024-01-07 00:00:00\\+00:00 in series 'b', the time that is forecast, found "
+            "2024-01-08",
+        ),
+        (
+            2,
+            known_ahead().assign(ds=[6, 7] * 2),
+            "expected 2024-01-06 00:00:00\\+00:00 in series 'a', the time that is forecast, "
+            "found 6",
+        ),
+        (
+            2,
+            pd.concat([known_ahead(), known_ahead()[["promo"]]], axis=1),
+            "x_future: expected one column 'promo', found 2",
+        ),
+    ],
+)
+def test_what_is_known_ahead_has_a_row_for_each_step(
+    told: Client, h: int, future: pd.DataFrame, told_so: str
+) -> None:
+    told.seed(known_table(), x=NAMES)
+
+    with pytest.raises(InvalidError, match=told_so):
+        told.forecast(["a", "b"], h, x_future=future)
+
+
+def test_what_is_known_of_other_series_is_left_out(told: Client) -> None:
+    told.seed(known_table(), x=NAMES)
+    of_both = told.forecast(["a", "b"], 2, x_future=known_ahead())
+
+    found = told.forecast("b", 2, x_future=known_ahead())
+
+    assert found["mean"].tolist() == pytest.approx(of_both["mean"].tolist()[2:])
+
+
+def test_a_column_that_is_not_there_is_named(told: Client) -> None:
+    with pytest.raises(InvalidError, match=r"expected a column 'tmp', .*; x names others"):
+        told.observe(known_table(), x=["tmp"])
+    with pytest.raises(InvalidError, match=r"x_future.promo: expected a list .* found 1"):
+        told.forecast_one("a", x_future={"promo": 1})  # type: ignore[dict-item]
 
 
 @given(st.lists(st.datetimes(datetime(1, 1, 1), datetime(9999, 12, 31)) | st.none(), min_size=1))
