@@ -659,6 +659,7 @@ def walk(
     target_column: Target = None,
     freq: FreqOption = None,
     season: Season = None,
+    static: Static = None,
     on_gap: Gap = GapChoice.SKIP,
     as_json: Json = False,
 ) -> None:
@@ -667,31 +668,33 @@ def walk(
     Each series is seeded with what comes before the test, under a name of its own that is removed
     at the end, so nothing that the service keeps is touched.
     """
-    from stepcast.walk import walk
+    from stepcast.client import Client
+    from stepcast.walk import find_covariates, walk
     from training.backtest import default_test
     from training.data import read_panel
 
-    panel = read_panel(
-        file,
-        id_column=id_column,
-        time_column=time_column,
-        target_column=target_column,
-        freq=freq,
-        on_gap=_on_gap(on_gap),
-    )
-    _warn_of_gaps(panel.gaps, _on_gap(on_gap))
-    history, held_back = panel.split(test or default_test(panel))
-    lines = None if as_json else output
-    walked = walk(
-        url,
-        history,
-        held_back,
-        model=model,
-        key=api_key,
-        keep=keep,
-        season=_baseline_season(season),
-        lines=lines,
-    )
+    with Client(url, model=model, api_key=api_key) as client:
+        panel = read_panel(
+            file,
+            id_column=id_column,
+            time_column=time_column,
+            target_column=target_column,
+            freq=freq,
+            on_gap=_on_gap(on_gap),
+            covariates=find_covariates(client, model),
+            static=static,
+        )
+        _warn_of_gaps(panel.gaps, _on_gap(on_gap))
+        history, held_back = panel.split(test or default_test(panel))
+        walked = walk(
+            client,
+            history,
+            held_back,
+            model=model,
+            keep=keep,
+            season=_baseline_season(season),
+            lines=None if as_json else output,
+        )
     scores = walked.summary()
     if as_json:
         _print_json(scores)

@@ -8,10 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 
+from forecaster.covariates import Covariates
+from forecaster.spec import Covariate, Kind
+from stepcast.client import Client, StepcastError
+from stepcast.walk import find_covariates
 from tests.app.running import ROOT, Process, serving, stepcast
-from tests.forecaster.fakes import write_model
+from tests.forecaster.fakes import draw_covariates, write_model
 from training.recipe import Recipe
 
 COMMANDS = ("train", "pretrain", "backtest", "compare", "serve", "walk", "import", "inspect")
@@ -87,7 +92,6 @@ def test_all_commands_are_listed() -> None:
         (("compare", "nope.csv"), "nope.csv: cannot be read: .+"),
         (("compare", SHAMPOO, "--units", "1,x"), "--units: .+, found 'x'"),
         (("compare", SHAMPOO, "--series", "a"), f"{SHAMPOO}: --series: .+'shampoo', found 'a'"),
-        (("walk", "nope.csv"), "nope.csv: cannot be read: .+"),
         (("walk", SHAMPOO, "--url", NOBODY), f"no answer from {NOBODY} .+ running\\?"),
         # With nothing to ask before the seed, the clean-up failed too and hid the reason.
         (("walk", SHAMPOO, "--url", NOBODY, "--season", "1"), f"no answer from {NOBODY} .+"),
@@ -124,6 +128,13 @@ def test_what_the_service_refuses_is_told_with_its_reason(process: Process) -> N
     assert ended.stderr == (
         "error: POST /seed-state: 404 no model 'nope'; loaded: shampoo, universal\n"
     )
+
+
+def test_a_file_to_walk_that_cannot_be_read_is_named(process: Process) -> None:
+    ended = stepcast("walk", "nope.csv", "--url", process.url)
+
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert re.fullmatch("error: nope.csv: cannot be read: .+\n", ended.stderr)
 
 
 # Settings
@@ -413,6 +424,90 @@ def test_a_walk_prints_expected_and_predicted(process: Process) -> None:
         assert re.fullmatch(
             rf"shampoo 1903-{month}-01T00:00:00Z: expected {y}, predicted {number}", line
         )
+
+
+COVARIATES = (
+    Covariate(name="temp", kind=Kind.PAST),
+    Covariate(name="wind", kind=Kind.PAST, categories=("N", "S")),
+    Covariate(name="promo", kind=Kind.FUTURE),
+    Covariate(name="day", kind=Kind.FUTURE, categories=("busy", "quiet")),
+    Covariate(name="size", kind=Kind.STATIC, mean=10.0, scale=4.0),
+    Covariate(name="town", kind=Kind.STATIC, categories=("Hull", "York")),
+)
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a model that has covariates, and files of series that have them.
+
+    Of values, covariates and days some are missing.
+    """
+    folder = tmp_path_factory.mktemp("told")
+    write_model(folder / "models/told", covariates=COVARIATES)
+    rng = np.random.default_rng(0)
+    rows = ["unique_id,ds,note,temp,wind,promo,day,y"]
+    for name in ("a", "b"):
+        x = draw_covariates(COVARIATES[:4], 40, len(rows))
+        cells = [Covariates(COVARIATES[:4]).write(one).values() for one in x]
+        for at, y in enumerate(rng.normal(size=40).cumsum().tolist()):
+            texts = ["" if cell is None else str(cell) for cell in cells[at]]
+            day = f"2024-{1 + at // 28:02}-{1 + at % 28:02}"
+            if at not in (13, 35):
+                rows.append(",".join([name, day, "x", *texts, "" if at in (9, 33) else f"{y}"]))
+    (folder / "data.csv").write_text("\n".join(rows))
+    (folder / "static.csv").write_text("unique_id,size,town\nb,,Hull\na,14,York\n")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def telling(told: Path) -> Iterator[Process]:
+    with serving("--models", str(told / "models")) as process:
+        yield process
+
+
+@pytest.mark.parametrize("on_gap", ["skip", "fill"])
+def test_a_walk_with_covariates_scores_as_a_backtest(
+    telling: Process, told: Path, on_gap: str
+) -> None:
+    flags = ("--test", "10", "--static", str(told / "static.csv"), "--on-gap", on_gap, "--json")
+    of_model = ("--model", "told", "--models", str(told / "models"))
+
+    tested = stepcast("backtest", str(told / "data.csv"), *of_model, *flags)
+    walked = stepcast("walk", str(told / "data.csv"), "--url", telling.url, *flags)
+
+    assert (tested.returncode, walked.returncode) == (0, 0), walked.stderr
+    scores = numbers(json.loads(tested.stdout))
+    assert scores["model.rmse"] > 0
+    assert numbers(json.loads(walked.stdout)) == pytest.approx(scores, rel=TOLERANCE)
+
+
+def test_a_walk_asks_for_what_the_model_is_told(
+    telling: Process, told: Path, tmp_path: Path
+) -> None:
+    without = tmp_path / "without.csv"
+    without.write_text((told / "data.csv").read_text().replace("promo", "offer", 1))
+    walk = ("--url", telling.url, "--test", "10")
+
+    no_file = stepcast("walk", str(told / "data.csv"), *walk)
+    no_column = stepcast("walk", str(without), *walk, "--static", str(told / "static.csv"))
+
+    assert "static covariate 'size': expected a table" in no_file.stderr
+    assert "--static names its file" in no_file.stderr
+    assert "expected a column 'promo', found 'unique_id'" in no_column.stderr
+
+
+def test_covariates_of_a_later_service_are_told_in_one_sentence() -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.url.path != "/models":
+            return httpx.Response(200, json={"status": "ready", "models": ["m"]})
+        model = {"name": "m", "covariates": [{"name": "temp", "kind": "hourly"}]}
+        return httpx.Response(200, json={"models": [model], "default": "m"})
+
+    with (
+        Client("http://service", transport=httpx.MockTransport(answer)) as client,
+        pytest.raises(StepcastError, match=r"GET /models: covariates\.0\.kind: .* later Stepcast"),
+    ):
+        find_covariates(client, None)
 
 
 def test_a_walk_leaves_the_service_as_it_was(process: Process) -> None:
