@@ -17,7 +17,7 @@ from forecaster import scores as measures
 from forecaster.cursor import OnGap
 from forecaster.errors import ForecastError
 from forecaster.model import Engine
-from forecaster.spec import QUANTILES, Manifest, Policy
+from forecaster.spec import QUANTILES, Covariate, Manifest, Policy
 from training.recipe import Loss, Method, Optimizer, Scale, read_job
 
 if TYPE_CHECKING:
@@ -113,6 +113,8 @@ def main() -> None:
 def _refuse(reason: str) -> None:
     messages.print(f"[bold red]error:[/] {escape(reason)}", highlight=False, soft_wrap=True)
 
+
+_SHOWN = 10  # of columns in a warning
 
 _EXTRAS = {
     "httpx": "client",
@@ -326,6 +328,7 @@ def train(
             on_stage=progress.on_stage,
         )
     _warn_of_gaps(trained.gaps, job.on_gap)
+    _warn_of_columns(trained.unused, "--past and --future name those to learn from")
     _warn_of_baselines(trained.scores)
     if as_json:
         _print_json(trained.scores)
@@ -461,6 +464,7 @@ def backtest(
         static=static,
     )
     _warn_of_gaps(panel.gaps, _on_gap(on_gap))
+    _warn_of_columns(panel.unused, "a model learns from those that `train --past --future` names")
     history, held_back = panel.split(test or default_test(panel))
     check_horizon(h, held_back)
     _warn_of_data_trained_on(loaded.manifest, panel, len(held_back.series[0]))
@@ -806,6 +810,7 @@ def inspect(
         "head": manifest.head.kind,
         "transform": ", ".join(f"{k} {v}" for k, v in manifest.transform.model_dump().items()),
         "policy": manifest.policy.value,
+        "covariates": ", ".join(map(_told, manifest.covariates)) or "none",
         "freq": manifest.freq or "none",
         "gaps": manifest.on_gap.value,
         "season": manifest.season,
@@ -818,6 +823,12 @@ def inspect(
     output.print(table)
     _print_scores(manifest.scores, "Scores on the held-back observations")
     output.print("Every checksum holds, and the golden trace replays.")
+
+
+def _told(covariate: Covariate) -> str:
+    """Return name, kind and words of a covariate."""
+    words = f": {', '.join(covariate.categories)}" if covariate.categories else ""
+    return f"{covariate.name} ({covariate.kind}{words})"
 
 
 @contextmanager
@@ -980,6 +991,14 @@ def _warn_of_gaps(gaps: tuple[Any, ...], on_gap: OnGap) -> None:
         f"{len(gaps)} gaps against freq, {taken}; the first is in {first.unique_id!r} "
         f"between {first.after} and {first.before}"
     )
+
+
+def _warn_of_columns(unused: tuple[str, ...], remedy: str) -> None:
+    """Say so where a file has columns that nothing was read from."""
+    if unused:
+        shown = [repr(name) for name in unused[:_SHOWN]]
+        more = [f"{len(unused) - _SHOWN} more"] if len(unused) > _SHOWN else []
+        _warn(f"columns that are not used: {', '.join(shown + more)}; {remedy}")
 
 
 def _warn_of_baselines(scores: dict[str, Any]) -> None:

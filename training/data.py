@@ -112,6 +112,7 @@ class Panel:
             data in another file format or with the series in another order.
         gaps: Where series leave `freq`. They are listed when they were filled, too.
         covariates: What the columns of each series' `x` are.
+        unused: The columns of the table that none of this was read from.
     """
 
     series: tuple[Series, ...]
@@ -120,6 +121,7 @@ class Panel:
     fingerprint: str
     gaps: tuple[Gap, ...] = ()
     covariates: tuple[Covariate, ...] = ()
+    unused: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         """Return the number of series."""
@@ -208,7 +210,7 @@ def read_panel(
         static: The file of static ones that are settled: the name of each series, and its values.
 
     Returns:
-        The panel, all other columns left out.
+        The panel; all other columns are left out, and named as `unused`.
 
     Raises:
         DataError: If the file cannot be read or used, with the first fault, and where it is.
@@ -217,21 +219,7 @@ def read_panel(
     asked = None if freq is None else Freq.parse(freq)
     table = read_table(path)
     rows = _read_rows(table, id_column, time_column, target_column or "y", covariates, static)
-    if rows.clock == Clock.NONE:
-        return _panel(rows.series(), rows.clock, freq, [], rows.covariates)
-    _check_order(rows)
-    if asked is not None:
-        _check_grid(rows, asked)
-    known = freq or _infer_freq(rows)
-    if known is None:
-        _check_needs_no_freq(rows, on_gap)
-        return _panel(rows.series(), rows.clock, None, [], rows.covariates)
-    gaps = _find_gaps(rows, Freq.parse(known))
-    _check_gaps(rows, gaps, known, on_gap, is_inferred=freq is None)
-    series = rows.series()
-    if on_gap is OnGap.FILL:
-        series, gaps = _fill(series, gaps, Freq.parse(known))
-    return _panel(series, rows.clock, known, gaps, rows.covariates)
+    return replace(_assemble(rows, asked, freq, on_gap), unused=rows.unused)
 
 
 # Columns
@@ -299,6 +287,7 @@ class _Rows:
     y: Values  # (rows,)
     x: Values  # (rows, covariates)
     covariates: tuple[Covariate, ...]
+    unused: tuple[str, ...]  # columns that none of this was read from
     index: NDArray[np.intp]  # (rows,), where each stands in the table
 
     @property
@@ -346,6 +335,7 @@ def _read_rows(
     if target_column in (one.name for one in covariates):
         problem = f"column {target_column!r} is the target and cannot be a covariate"
         raise DataError(problem, path=table.path)
+    used = {id_column, time_column, target_column, *(one.name for one in covariates)}
     index = np.argsort(codes, kind="stable")
     codes = codes[index]
     starts = np.searchsorted(codes, np.arange(len(ids) + 1))
@@ -362,6 +352,8 @@ def _read_rows(
         y=y[index],
         x=x[index],
         covariates=covariates,
+        # One without a name is the index of a frame.
+        unused=tuple(name for name in table.names if name and name not in used),
         index=index,
     )
 
@@ -581,6 +573,25 @@ def _fill_one(series: Series, gaps: list[Gap], freq: Freq) -> tuple[Series, list
 
 
 # The panel
+
+
+def _assemble(rows: _Rows, asked: Freq | None, freq: str | None, on_gap: OnGap) -> Panel:
+    """Return the panel of rows, once their times are in order and gaps as they may be."""
+    if rows.clock == Clock.NONE:
+        return _panel(rows.series(), rows.clock, freq, [], rows.covariates)
+    _check_order(rows)
+    if asked is not None:
+        _check_grid(rows, asked)
+    known = freq or _infer_freq(rows)
+    if known is None:
+        _check_needs_no_freq(rows, on_gap)
+        return _panel(rows.series(), rows.clock, None, [], rows.covariates)
+    gaps = _find_gaps(rows, Freq.parse(known))
+    _check_gaps(rows, gaps, known, on_gap, is_inferred=freq is None)
+    series = rows.series()
+    if on_gap is OnGap.FILL:
+        series, gaps = _fill(series, gaps, Freq.parse(known))
+    return _panel(series, rows.clock, known, gaps, rows.covariates)
 
 
 def _panel(

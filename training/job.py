@@ -33,6 +33,7 @@ class Trained:
         scores: As the manifest has them.
         gaps: Where the file leaves steps out.
         tried: What there was to choose from, where there was a choice.
+        unused: The columns of the file that nothing was read from.
     """
 
     folder: Path
@@ -40,6 +41,7 @@ class Trained:
     scores: dict[str, JsonValue]
     gaps: tuple[Gap, ...]
     tried: tuple[Tried, ...] = ()
+    unused: tuple[str, ...] = ()
 
     @property
     def steps(self) -> int:
@@ -147,7 +149,7 @@ def train(
         replace=replace,
     )
     track(folder, runs[0], recipe=plan.told, scores=scores)
-    return Trained(folder, runs, scores, panel.gaps, plan.tried)
+    return Trained(folder, runs, scores, panel.gaps, plan.tried, panel.unused)
 
 
 def _spread(runs: tuple[Run, ...]) -> dict[str, JsonValue]:

@@ -189,6 +189,17 @@ def test_inspect_shows_what_scores_there_are(tmp_path: Path) -> None:
     assert "1.5000" in ended.stdout
 
 
+def test_inspect_shows_covariates(told: Path) -> None:
+    ended = stepcast("inspect", "told", "--models", str(told / "models"))
+
+    shown = " ".join(ended.stdout.split())
+    assert (
+        "covariates temp (past), wind (past: N, S), promo (future), day (future: busy, quiet), "
+        "size (static), town (static: Hull, York) freq"
+    ) in shown
+    assert "covariates none" in " ".join(stepcast("inspect", "shampoo").stdout.split())
+
+
 def test_inspect_shows_coverage_that_is_not_known(tmp_path: Path) -> None:
     write_model(tmp_path / "unknown")
     manifest = json.loads((tmp_path / "unknown/manifest.json").read_text())
@@ -232,6 +243,22 @@ def test_a_backtest_warns_where_a_baseline_does_better(poor: tuple[Path, str]) -
     ended = stepcast("backtest", SHAMPOO, *flags)
 
     assert re.fullmatch(WORSE.format("persistence", "136.76"), ended.stderr)
+
+
+@pytest.mark.slow
+def test_training_tells_of_columns_that_it_does_not_use(tmp_path: Path) -> None:
+    rows = [f"2024-01-{day:02},{day % 7 + day / 10},{day % 2},x" for day in range(1, 31)]
+    file = tmp_path / "data.csv"
+    file.write_text("\n".join(["ds,y,promo,note", *rows]))
+    flags = ("--name", "m", "--method", "universal", "--models", str(tmp_path), "--json")
+
+    ended = stepcast("train", str(file), *flags, "--force")
+    with_one = stepcast("train", str(file), *flags, "--force", "--future", "promo")
+
+    told = "warning: columns that are not used: {}; --past and --future name those to learn from"
+    assert told.format("'promo', 'note'") in ended.stderr.splitlines()
+    assert told.format("'note'") in with_one.stderr.splitlines()
+    json.loads(with_one.stdout)
 
 
 @pytest.mark.slow
@@ -478,6 +505,10 @@ def test_a_walk_with_covariates_scores_as_a_backtest(
     assert (tested.returncode, walked.returncode) == (0, 0), walked.stderr
     scores = numbers(json.loads(tested.stdout))
     assert scores["model.rmse"] > 0
+    assert (
+        "warning: columns that are not used: 'note'; a model learns from those that "
+        "`train --past --future` names\n"
+    ) in tested.stderr
     assert numbers(json.loads(walked.stdout)) == pytest.approx(scores, rel=TOLERANCE)
 
 

@@ -181,6 +181,13 @@ def test_other_columns_are_left_out(write: Write) -> None:
     wide = read_panel(write("temp,y,ds,note\n,10,1,cold\nx,20,2,\n"))
 
     assert wide.fingerprint == plain.fingerprint
+    assert (plain.unused, wide.unused) == ((), ("temp", "note"))
+
+
+def test_the_index_that_a_frame_left_in_a_file_is_no_column(write: Write) -> None:
+    panel = read_panel(write(",ds,y\n0,1,10\n1,2,20\n"))
+
+    assert panel.unused == ()
 
 
 @pytest.mark.parametrize("missing", ["", " ", '""', "NaN", "nan"])
