@@ -1,28 +1,59 @@
 """The command line. Each command imports what it needs, so `serve` never loads TensorFlow."""
 
-import json
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
-from enum import StrEnum
+from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from forecaster import scores as measures
 from forecaster.cursor import OnGap
 from forecaster.errors import ForecastError
 from forecaster.model import Engine
-from forecaster.spec import QUANTILES, Covariate, Manifest, Policy
+from forecaster.spec import QUANTILES
+from stepcast.options import (
+    File,
+    FreqOption,
+    Gap,
+    GapChoice,
+    Gates,
+    Id,
+    Json,
+    Models,
+    PolicyChoice,
+    Season,
+    Static,
+    Target,
+    Time,
+    WithPeers,
+    given,
+    read_baseline_season,
+    read_columns,
+    read_numbers,
+    read_on_gap,
+    read_told_season,
+)
+from stepcast.printing import (
+    described,
+    loading_tensorflow,
+    messages,
+    output,
+    print_ahead,
+    print_json,
+    print_peers,
+    print_refusal,
+    print_scores,
+    print_seeds,
+    warn,
+    warn_of_baselines,
+    warn_of_columns,
+    warn_of_data_trained_on,
+    warn_of_gaps,
+)
 from training.recipe import Loss, Method, Optimizer, Scale, read_job
 
 if TYPE_CHECKING:
-    from training.data import Panel
-    from training.job import Trained
     from training.peers import Peers
 
 app = typer.Typer(
@@ -32,63 +63,6 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     help="One-step-ahead forecasts from a stateful LSTM: train a model, serve it, walk it forward.",
 )
-# What a command reports goes to standard output; progress and errors do not mix with it.
-output = Console()
-# A file of its own, so that it can be seen while TensorFlow's greeting on standard error cannot.
-messages = Console(file=os.fdopen(os.dup(2), "w"))
-
-
-class GapChoice(StrEnum):
-    """What to do where a file leaves steps out."""
-
-    SKIP = "skip"
-    FILL = "fill"
-    REFUSE = "refuse"
-
-
-class PolicyChoice(StrEnum):
-    """What becomes of the state at each step."""
-
-    CARRY = Policy.CARRY.value
-    RESET_EACH_STEP = Policy.RESET_EACH_STEP.value
-    AUTO = "auto"
-
-
-class Gates(StrEnum):
-    """The recurrent activation."""
-
-    SIGMOID = "sigmoid"
-    HARD_SIGMOID = "hard_sigmoid"
-
-
-File = Annotated[Path, typer.Argument(help="CSV, .csv.gz or Parquet in long format.")]
-Models = Annotated[
-    Path, typer.Option(help="The folder of model folders.", envvar="STEPCAST_MODELS")
-]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else.")]
-Id = Annotated[str | None, typer.Option("--id", help="Column of the names, if not unique_id.")]
-Time = Annotated[str | None, typer.Option("--time", help="Column of the times, if not ds.")]
-Target = Annotated[str | None, typer.Option("--target", help="Column of the values, if not y.")]
-FreqOption = Annotated[
-    str | None, typer.Option(help="Distance of observations, as MS, D, h, 15min; else inferred.")
-]
-Season = Annotated[
-    str | None,
-    typer.Option(help="The season's length, or 168,24 for one within another; times tell it else."),
-]
-Gap = Annotated[GapChoice, typer.Option(help="Where the file leaves steps out.")]
-Static = Annotated[
-    Path | None,
-    typer.Option(help="A file with a row for each series: its name, and what else is known of it."),
-]
-WithPeers = Annotated[
-    bool,
-    typer.Option(
-        "--peers",
-        help="Fit AutoETS, AutoARIMA and AutoTheta to each series, or to 50 of more, and score "
-        "them beside the model. May take a minute a series.",
-    ),
-]
 
 
 def main() -> None:
@@ -96,25 +70,19 @@ def main() -> None:
     try:
         app()
     except ForecastError as error:
-        _refuse(str(error))
+        print_refusal(str(error))
         raise SystemExit(1) from None
     except ImportError as error:
         if error.name is None or error.name.split(".")[0] not in _EXTRAS:
             raise
         extra = _EXTRAS[error.name.split(".")[0]]
-        _refuse(
+        print_refusal(
             f"this command needs {error.name}: run `make setup`, or pip install 'stepcast[{extra}]'"
             if extra != "peers"
             else f"--peers needs {error.name}: pip install 'stepcast[peers]'"
         )
         raise SystemExit(1) from None
 
-
-def _refuse(reason: str) -> None:
-    messages.print(f"[bold red]error:[/] {escape(reason)}", highlight=False, soft_wrap=True)
-
-
-_SHOWN = 10  # of columns in a warning
 
 _EXTRAS = {
     "httpx": "client",
@@ -288,17 +256,17 @@ def train(
         "target_column": target_column,
         "freq": freq,
         "season": season,
-        "past": past and _columns(past),
-        "future": future and _columns(future),
+        "past": past and read_columns(past),
+        "future": future and read_columns(future),
         "static": static,
-        "on_gap": _on_gap(on_gap) if on_gap else None,
+        "on_gap": read_on_gap(on_gap) if on_gap else None,
         "method": method,
         "budget": budget,
     }
     recipe = {
         "difference": difference,
         "scale": scale,
-        "units": units and _numbers(units, int),
+        "units": units and read_numbers(units, int),
         "policy": policy and policy.value,
         "batch": batch,
         "window": window,
@@ -307,14 +275,14 @@ def train(
         "learning_rate": learning_rate,
         "clip_norm": clip_norm,
         "loss": loss,
-        "quantiles": quantiles and _numbers(quantiles, float),
+        "quantiles": quantiles and read_numbers(quantiles, float),
         "validation": validation,
         "patience": patience,
     }
     seeds = {"seed": seed, "repeats": repeats}
-    job = read_job(config, _given(changes), _given(recipe), _given(seeds))
+    job = read_job(config, given(changes), given(recipe), given(seeds))
     peers = _find_peers(with_peers)
-    with _loading_tensorflow():
+    with loading_tensorflow():
         from training.job import train
     from stepcast.progress import TrainingProgress
 
@@ -327,18 +295,18 @@ def train(
             on_epoch=progress.on_epoch,
             on_stage=progress.on_stage,
         )
-    _warn_of_gaps(trained.gaps, job.on_gap)
-    _warn_of_columns(trained.unused, "--past and --future name those to learn from")
-    _warn_of_baselines(trained.scores)
+    warn_of_gaps(trained.gaps, job.on_gap)
+    warn_of_columns(trained.unused, "--past and --future name those to learn from")
+    warn_of_baselines(trained.scores)
     if as_json:
-        _print_json(trained.scores)
+        print_json(trained.scores)
         return
     for one in trained.tried:
         found = "" if one.loss is None else f": loss {one.loss:.4f}"
         output.print(f"Tried {one.name}{found}{', ' + one.verdict if one.verdict else ''}.")
-    _print_scores(trained.scores, f"{job.name}: the last {trained.steps} observations")
-    _print_peers(trained.scores)
-    _print_seeds(trained)
+    print_scores(trained.scores, f"{job.name}: the last {trained.steps} observations")
+    print_peers(trained.scores)
+    print_seeds(trained)
     folder = escape(str(trained.folder))
     output.print(
         f"Model and report are in {folder}/; serve it with `stepcast serve`.", soft_wrap=True
@@ -382,10 +350,10 @@ def pretrain(
     from training.rounds import read_recipe
 
     changes = {"units": units, "rounds": rounds, "learning_rate": learning_rate, "seed": seed}
-    recipe = read_recipe(config, _given(changes))
+    recipe = read_recipe(config, given(changes))
     folder = models / name
     check_free(folder, replace=force)
-    with _loading_tensorflow():
+    with loading_tensorflow():
         from training.pretrain import pretrain, publish
     from stepcast.progress import TrainingProgress
 
@@ -405,7 +373,7 @@ def pretrain(
         manifest = publish(network, recipe, losses, folder, replace=force)
     kept.unlink()
     if as_json:
-        _print_json(manifest.scores)
+        print_json(manifest.scores)
         return
     output.print(
         f"Loss on generated series that it never saw: {losses['val_loss']:.4f}. The model is in "
@@ -451,7 +419,7 @@ def backtest(
     )
     from training.data import read_panel
 
-    with _loading_tensorflow() if engine is Engine.KERAS else nullcontext():
+    with loading_tensorflow() if engine is Engine.KERAS else nullcontext():
         loaded = artifact.load(models / model, engine)
     panel = read_panel(
         file,
@@ -459,18 +427,18 @@ def backtest(
         time_column=time_column,
         target_column=target_column,
         freq=freq,
-        on_gap=_on_gap(on_gap),
+        on_gap=read_on_gap(on_gap),
         covariates=loaded.manifest.covariates,
         static=static,
     )
-    _warn_of_gaps(panel.gaps, _on_gap(on_gap))
-    _warn_of_columns(panel.unused, "a model learns from those that `train --past --future` names")
+    warn_of_gaps(panel.gaps, read_on_gap(on_gap))
+    warn_of_columns(panel.unused, "a model learns from those that `train --past --future` names")
     history, held_back = panel.split(test or default_test(panel))
     check_horizon(h, held_back)
-    _warn_of_data_trained_on(loaded.manifest, panel, len(held_back.series[0]))
-    told = _told_season(season)
+    warn_of_data_trained_on(loaded.manifest, panel, len(held_back.series[0]))
+    told = read_told_season(season)
     seasons = seasons_of(history, loaded.season if told is None else told)
-    baseline_season = _baseline_season(season) or usual_season(loaded.manifest, panel)
+    baseline_season = read_baseline_season(season) or usual_season(loaded.manifest, panel)
     with step_progress(messages, "Walking forward") as progress:
         walk = backtest(
             loaded.forecaster,
@@ -489,7 +457,7 @@ def backtest(
             )
     compared = {}
     if peers is not None:
-        with _loading_tensorflow():
+        with loading_tensorflow():
             from training.standing import find_universal, walk_as_it_is
         from training.peers import compare
 
@@ -499,14 +467,14 @@ def backtest(
             beside = walk_as_it_is(universal, history, held_back, baseline_season, told)
         with step_progress(messages, "Fitting peers") as progress:
             compared = {"peers": compare(walk, beside, peers, progress)}
-    _warn_of_baselines(scores)
+    warn_of_baselines(scores)
     if as_json:
-        _print_json(scores | ({"ahead": ahead} if ahead else {}) | compared)
+        print_json(scores | ({"ahead": ahead} if ahead else {}) | compared)
         return
-    _print_scores(scores, f"{model} over the last {walk.steps} observations of {file}")
+    print_scores(scores, f"{model} over the last {walk.steps} observations of {file}")
     if ahead:
-        _print_ahead(ahead)
-    _print_peers(compared)
+        print_ahead(ahead)
+    print_peers(compared)
 
 
 @app.command(epilog="Example: `stepcast compare sales.csv --test 12 --repeats 100`")
@@ -578,7 +546,7 @@ def compare(
             "test": test,
             "repeats": repeats,
             "seed": seed,
-            "units": _numbers(units, int),
+            "units": read_numbers(units, int),
             "epochs": epochs,
             "batch": batch,
             "lag": lag,
@@ -587,21 +555,21 @@ def compare(
         }
     )
     settled = settle(settings, picked)
-    with _loading_tensorflow():
+    with loading_tensorflow():
         from stepcast.compare import print_comparison, write
         from training.compare import compare
         from training.comparison import tell
         from training.verdicts import judge
     from stepcast.progress import step_progress
 
-    _warn_of_gaps(panel.gaps, OnGap.SKIP)
+    warn_of_gaps(panel.gaps, OnGap.SKIP)
     with step_progress(messages, "Training: epochs of all conditions") as progress:
         comparison = compare(picked, settled, on_epochs=progress)
     verdicts = judge(comparison.rmse)
     folder = out or Path("var", "compare", file.name.split(".")[0])
     write(comparison, verdicts, folder)
     if as_json:
-        _print_json(tell(comparison, verdicts))
+        print_json(tell(comparison, verdicts))
     else:
         print_comparison(comparison, verdicts, folder, output)
     if not comparison.is_whole:
@@ -638,7 +606,7 @@ def serve(
         "api_keys_file": api_keys_file,
         "allow_anonymous": allow_anonymous,
     }
-    serve(read_settings(_given(changes)))
+    serve(read_settings(given(changes)))
 
 
 @app.command(epilog="Example: `stepcast walk sales.csv --test 12 --url http://127.0.0.1:8000`")
@@ -684,11 +652,11 @@ def walk(
             time_column=time_column,
             target_column=target_column,
             freq=freq,
-            on_gap=_on_gap(on_gap),
+            on_gap=read_on_gap(on_gap),
             covariates=find_covariates(client, model),
             static=static,
         )
-        _warn_of_gaps(panel.gaps, _on_gap(on_gap))
+        warn_of_gaps(panel.gaps, read_on_gap(on_gap))
         history, held_back = panel.split(test or default_test(panel))
         walked = walk(
             client,
@@ -696,14 +664,14 @@ def walk(
             held_back,
             model=model,
             keep=keep,
-            season=_baseline_season(season),
+            season=read_baseline_season(season),
             lines=None if as_json else output,
         )
     scores = walked.summary()
     if as_json:
-        _print_json(scores)
+        print_json(scores)
     else:
-        _print_scores(scores, f"{url} over the last {walked.steps} observations of {file}")
+        print_scores(scores, f"{url} over the last {walked.steps} observations of {file}")
 
 
 @app.command(
@@ -751,17 +719,17 @@ def import_(
     from training.data import read_panel
 
     if scaler.suffix == ".joblib":
-        _warn(f"{scaler}: a .joblib file is code, which runs now; read none that is not your own")
+        warn(f"{scaler}: a .joblib file is code, which runs now; read none that is not your own")
     panel = read_panel(
         data,
         id_column=id_column,
         time_column=time_column,
         target_column=target_column,
         freq=freq,
-        on_gap=_on_gap(on_gap),
+        on_gap=read_on_gap(on_gap),
     )
-    _warn_of_gaps(panel.gaps, _on_gap(on_gap))
-    with _loading_tensorflow():
+    warn_of_gaps(panel.gaps, read_on_gap(on_gap))
+    with loading_tensorflow():
         from training.foreign import read_network, read_scaler
         from training.imported import import_model
     made = import_model(
@@ -771,17 +739,17 @@ def import_(
         models / name,
         difference=difference,
         test=test,
-        season=_baseline_season(season),
-        on_gap=_on_gap(on_gap),
+        season=read_baseline_season(season),
+        on_gap=read_on_gap(on_gap),
         file=data.name,
         replace=force,
     )
     scores = made.walk.summary()
-    _warn_of_baselines(scores)
+    warn_of_baselines(scores)
     if as_json:
-        _print_json(scores)
+        print_json(scores)
         return
-    _print_scores(scores, f"{name} over the last {made.walk.steps} observations of {data}")
+    print_scores(scores, f"{name} over the last {made.walk.steps} observations of {data}")
     output.print(
         f"It is your network to {made.parity:.0e}, with the policy {made.policy.value}. The model "
         f"is in {escape(str(made.folder))}/; serve it with `stepcast serve`.",
@@ -800,7 +768,7 @@ def inspect(
 
     manifest = artifact.load(models / model).manifest
     if as_json:
-        _print_json(manifest.model_dump(mode="json"))
+        print_json(manifest.model_dump(mode="json"))
         return
     table = Table("", model, box=None, show_header=False, pad_edge=False)
     network = manifest.network
@@ -810,7 +778,7 @@ def inspect(
         "head": manifest.head.kind,
         "transform": ", ".join(f"{k} {v}" for k, v in manifest.transform.model_dump().items()),
         "policy": manifest.policy.value,
-        "covariates": ", ".join(map(_told, manifest.covariates)) or "none",
+        "covariates": ", ".join(map(described, manifest.covariates)) or "none",
         "freq": manifest.freq or "none",
         "gaps": manifest.on_gap.value,
         "season": manifest.season,
@@ -821,119 +789,8 @@ def inspect(
     }.items():
         table.add_row(f"[bold]{name}[/]", escape(str(value)))
     output.print(table)
-    _print_scores(manifest.scores, "Scores on the held-back observations")
+    print_scores(manifest.scores, "Scores on the held-back observations")
     output.print("Every checksum holds, and the golden trace replays.")
-
-
-def _told(covariate: Covariate) -> str:
-    """Return name, kind and words of a covariate."""
-    words = f": {', '.join(covariate.categories)}" if covariate.categories else ""
-    return f"{covariate.name} ({covariate.kind}{words})"
-
-
-@contextmanager
-def _loading_tensorflow() -> Iterator[None]:
-    """Show that TensorFlow loads, and hide what it writes to standard error meanwhile.
-
-    Its libraries greet there with notes on processors and drivers that no setting turns off; what
-    matters comes as an exception.
-    """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    with messages.status("Loading TensorFlow"), Path(os.devnull).open("w") as nowhere:
-        standard_error = os.dup(2)
-        os.dup2(nowhere.fileno(), 2)
-        try:
-            yield
-        finally:
-            os.dup2(standard_error, 2)
-            os.close(standard_error)
-
-
-def _given(fields: dict[str, Any]) -> dict[str, Any]:
-    """Return the fields that the caller gave."""
-    return {name: value for name, value in fields.items() if value is not None}
-
-
-def _on_gap(choice: GapChoice) -> OnGap:
-    return OnGap.REJECT if choice is GapChoice.REFUSE else OnGap(choice.value)
-
-
-def _print_ahead(ahead: list[dict[str, Any]]) -> None:
-    """Print how far forecasts did, a line for each step ahead."""
-    table = Table(title="by steps ahead")
-    for column in ("h", "RMSE", "MAE", *(f"{level}% covers" for level in measures.LEVELS)):
-        table.add_column(column, justify="right")
-    for row in ahead:
-        covered = [row["coverage"].get(str(level)) for level in measures.LEVELS]
-        table.add_row(
-            str(row["h"]),
-            *("-" if row[name] is None else f"{row[name]:,.4f}" for name in ("rmse", "mae")),
-            *("-" if share is None else f"{share:.0%}" for share in covered),
-        )
-    output.print(table)
-
-
-def _told_season(text: str | None) -> tuple[int, int] | None:
-    """Return the season that a flag names; one that is too long is none."""
-    if text is None:
-        return None
-    from forecaster.season import parse_season, season_of_length
-
-    return season_of_length(int(text)) if text.isdecimal() else parse_season(text)
-
-
-def _baseline_season(text: str | None) -> int | None:
-    """Return the shortest season that a flag names: that of baselines and of MASE."""
-    told = _told_season(text)
-    if text is None or told is None:
-        return None
-    return told[1] or (int(text) if text.isdecimal() else told[0])
-
-
-def _numbers(text: str, kind: type[int] | type[float]) -> list[float | str]:
-    """Return the numbers of a list; what is none is left for the recipe to refuse."""
-
-    def read(part: str) -> float | str:
-        try:
-            return kind(part)
-        except ValueError:
-            return part
-
-    return [read(part) for part in text.split(",")]
-
-
-def _columns(text: str) -> list[str]:
-    """Return the names of a list."""
-    return [name.strip() for name in text.split(",")]
-
-
-def _print_json(value: Any) -> None:
-    print(json.dumps(value, allow_nan=False))
-
-
-def _print_scores(scores: dict[str, Any], title: str) -> None:
-    table = Table(
-        "",
-        *(name.upper() for name in measures.MEASURES),
-        title=escape(title),
-        title_justify="left",
-    )
-    for column in table.columns[1:]:
-        column.justify = "right"
-    # A model that was not trained here may tell less.
-    for method in (*measures.METHODS, measures.UNIVERSAL):
-        if method == measures.UNIVERSAL and method not in scores:
-            continue
-        cells = (scores.get(method, {}).get(name) for name in measures.MEASURES)
-        table.add_row(method, *("-" if cell is None else f"{cell:,.4f}" for cell in cells))
-    output.print(table)
-    coverage = scores.get("model", {}).get("coverage", {})
-    if coverage:
-        inside = (
-            f"{level}%: {'-' if share is None else f'{share:.0%}'}"
-            for level, share in coverage.items()
-        )
-        output.print(f"Share of actuals inside the model's intervals: {', '.join(inside)}")
 
 
 def _find_peers(wanted: bool) -> "Peers | None":
@@ -943,90 +800,6 @@ def _find_peers(wanted: bool) -> "Peers | None":
     from training.peers import find_peers
 
     return find_peers()
-
-
-def _print_peers(scores: dict[str, Any]) -> None:
-    """Print the model beside fitted peers, where they were asked for."""
-    if "peers" not in scores:
-        return
-    peers = scores["peers"]
-    which = "all series" if peers["series"] == peers["of"] else "a sample of the series"
-    table = Table(title=f"beside fitted peers, on {which}: {peers['series']} of {peers['of']}")
-    table.add_column("")
-    names = (*measures.MEASURES, "pinball")
-    for column in (*map(str.upper, names), *(f"in {level}%" for level in measures.LEVELS)):
-        table.add_column(column, justify="right")
-    for method, found in peers["methods"].items():
-        covered = [found.get("coverage", {}).get(str(level)) for level in measures.LEVELS]
-        table.add_row(
-            method,
-            *("-" if found.get(name) is None else f"{found[name]:,.4g}" for name in names),
-            *("-" if share is None else f"{share:.0%}" for share in covered),
-        )
-    output.print(table)
-    for name, count in peers["failed"].items():
-        if count:
-            output.print(f"{name} could not be fitted to {count} series; persistence stands in.")
-
-
-def _print_seeds(trained: "Trained") -> None:
-    spread = trained.scores["seeds"]
-    if isinstance(spread, dict) and len(trained.runs) > 1:
-        output.print(
-            f"Over {len(trained.runs)} seeds the test RMSE is {spread['mean']:,.4f} "
-            f"with a standard deviation of {spread['std']:,.4f}."
-        )
-
-
-def _warn(what: str) -> None:
-    messages.print(f"[yellow]warning:[/] {escape(what)}", highlight=False, soft_wrap=True)
-
-
-def _warn_of_gaps(gaps: tuple[Any, ...], on_gap: OnGap) -> None:
-    if not gaps:
-        return
-    first = gaps[0]
-    taken = "taken as if nothing were missing" if on_gap is OnGap.SKIP else "filled"
-    _warn(
-        f"{len(gaps)} gaps against freq, {taken}; the first is in {first.unique_id!r} "
-        f"between {first.after} and {first.before}"
-    )
-
-
-def _warn_of_columns(unused: tuple[str, ...], remedy: str) -> None:
-    """Say so where a file has columns that nothing was read from."""
-    if unused:
-        shown = [repr(name) for name in unused[:_SHOWN]]
-        more = [f"{len(unused) - _SHOWN} more"] if len(unused) > _SHOWN else []
-        _warn(f"columns that are not used: {', '.join(shown + more)}; {remedy}")
-
-
-def _warn_of_baselines(scores: dict[str, Any]) -> None:
-    """Say so where the best baseline forecasts better than the model."""
-    methods = (*measures.METHODS, measures.UNIVERSAL)
-    known = {method: scores[method]["rmse"] for method in methods if method in scores}
-    rmse = {method: value for method, value in known.items() if value is not None}
-    best = min(rmse, key=lambda method: rmse[method], default="model")
-    if "model" in rmse and rmse[best] < rmse["model"]:
-        name = best.replace("_", " ")
-        if best == measures.UNIVERSAL:
-            name = "the universal model as it is"
-        _warn(
-            f"{name} does better on the held-back part: "
-            f"{rmse[best]:,.2f} against {rmse['model']:,.2f}"
-        )
-
-
-def _warn_of_data_trained_on(manifest: Manifest, panel: "Panel", test: int) -> None:
-    """Say so where a walk begins before the part that training held back."""
-    if panel.fingerprint != manifest.data.get("sha256"):
-        return
-    held_back = manifest.data.get("test")
-    if isinstance(held_back, int) and test > held_back:
-        _warn(
-            f"the model was trained on the first {test - held_back} of these {test} steps; "
-            f"it has not seen the last {held_back}"
-        )
 
 
 if __name__ == "__main__":
