@@ -17,26 +17,30 @@ ENV PATH=/opt/stepcast/bin:$PATH \
 WORKDIR /srv/stepcast
 
 
-# A virtual environment with the locked dependencies of serving.
+# A virtual environment with the locked dependencies of serving, put there by the base image's pip.
 FROM base AS service-dependencies
 ARG PIP_INDEX_URL
-RUN python -m venv /opt/stepcast
-COPY requirements/build.txt requirements/service.txt requirements/
-RUN pip install --no-cache-dir --disable-pip-version-check --require-hashes \
-    -r requirements/build.txt -r requirements/service.txt
+RUN python -m venv --without-pip /opt/stepcast
+COPY requirements/service.txt requirements/
+RUN pip --python /opt/stepcast install --no-cache-dir --disable-pip-version-check --require-hashes \
+    -r requirements/service.txt
 
 
 # The same for training, which holds all that serving needs.
 FROM base AS training-dependencies
 ARG PIP_INDEX_URL
-RUN python -m venv /opt/stepcast
-COPY requirements/build.txt requirements/training.txt requirements/
-RUN pip install --no-cache-dir --disable-pip-version-check --require-hashes \
-    -r requirements/build.txt -r requirements/training.txt
+RUN python -m venv --without-pip /opt/stepcast
+COPY requirements/training.txt requirements/
+RUN pip --python /opt/stepcast install --no-cache-dir --disable-pip-version-check --require-hashes \
+    -r requirements/training.txt
 
 
 # The project alone, laid out to be copied over either environment.
-FROM service-dependencies AS project
+FROM base AS project
+ARG PIP_INDEX_URL
+RUN python -m venv /opt/stepcast
+COPY requirements/build.txt requirements/
+RUN pip install --no-cache-dir --disable-pip-version-check --require-hashes -r requirements/build.txt
 COPY pyproject.toml README.md LICENSE ./
 COPY app/ app/
 COPY forecaster/ forecaster/
