@@ -8,10 +8,10 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup run test lint train universal skill bench crash soak lock clean
+.PHONY: help setup run test test-docker lint train universal skill bench crash soak lock clean
 
 help: ## List the commands
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 
 setup: $(VENV)/.installed-dev ## Install everything: to serve, to train and to develop
 
@@ -20,6 +20,9 @@ run: $(VENV)/.installed-service ## Install what serving needs and serve the bund
 
 test: setup ## Run the tests, on all cores
 	$(BIN)/pytest --numprocesses auto --dist loadfile
+
+test-docker: setup ## Build the images and test them (needs a Docker engine)
+	$(BIN)/pytest tests/docker
 
 lint: setup ## Check style, types and the arrows between the packages
 	$(BIN)/ruff check
