@@ -159,14 +159,14 @@ def serving(*flags: str, variables: Mapping[str, str] | None = None) -> Iterator
 
 
 def stepcast(
-    *arguments: str, variables: Mapping[str, str] | None = None
+    *arguments: str, variables: Mapping[str, str] | None = None, folder: Path = ROOT
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end, in the root of the repository."""
+    """Run a command to its end, in the root of the repository or in another folder."""
     return subprocess.run(
         [*_STEPCAST, *arguments],
         capture_output=True,
         check=False,
-        cwd=ROOT,
+        cwd=folder,
         encoding="utf-8",
         env=environment(variables),
         stdin=subprocess.DEVNULL,
