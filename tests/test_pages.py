@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from app.main import create_app
 from app.settings import Settings
 from forecaster.spec import Covariate, Kind
 from stepcast import client
@@ -21,8 +22,10 @@ PROMO = Covariate(name="promo", kind=Kind.FUTURE)
 @pytest.mark.parametrize(
     ("page", "kind", "least"),
     [
-        ("README.md", "json", 7),
+        ("README.md", "json", 8),
         ("docs/client.md", "pycon", 7),
+        ("docs/http.md", "json", 26),
+        pytest.param("docs/quickstart.md", "sh", 5, marks=pytest.mark.slow),
     ],
 )
 def test_a_page_says_what_happens(page: str, kind: str, least: int, tmp_path: Path) -> None:
@@ -64,6 +67,14 @@ def test_a_page_that_says_otherwise_is_found_out(
 
     with pytest.raises(AssertionError, match=rf"(?s)page\.md:\d.*{reason}"):
         reader.follow(str(page))
+
+
+def test_the_page_on_http_has_every_call() -> None:
+    page = (ROOT / "docs" / "http.md").read_text()
+
+    for path, methods in create_app(Settings(store="memory")).openapi()["paths"].items():
+        for method in methods:
+            assert f"`{method.upper()} {path}`" in page
 
 
 def test_the_page_on_the_client_has_every_call_and_error() -> None:
