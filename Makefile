@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup run test test-docker lint train universal skill bench crash soak lock clean
+.PHONY: help setup run test test-docker lint docs train universal skill bench crash soak lock clean
 
 help: ## List the commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -29,6 +29,9 @@ lint: setup ## Check style, types and the arrows between the packages
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+docs: $(VENV)/.installed-docs ## Build the site of the documentation into site/; a link that leads nowhere fails
+	$(BIN)/mkdocs build --strict
 
 train: setup ## Fit the worked example again
 	$(BIN)/stepcast train --config examples/recipes/shampoo.toml --force
@@ -60,10 +63,11 @@ lock: $(BIN)/pip ## Write requirements/*.txt again from pyproject.toml
 	$(COMPILE) pyproject.toml --extra training -c requirements/dev.txt -o requirements/training.txt
 	$(COMPILE) pyproject.toml -c requirements/dev.txt -o requirements/service.txt
 	$(COMPILE) pyproject.toml --extra peers -o requirements/peers.txt
+	$(COMPILE) pyproject.toml --extra docs -c requirements/dev.txt -o requirements/docs.txt
 	echo 'setuptools>=80' | $(COMPILE) - -c requirements/dev.txt -o requirements/build.txt
 
 clean: ## Remove the environment, caches and build output
-	rm -rf $(VENV) build dist *.egg-info .hypothesis .import_linter_cache .mypy_cache \
+	rm -rf $(VENV) build dist site *.egg-info .hypothesis .import_linter_cache .mypy_cache \
 		.pytest_cache .ruff_cache
 	find . -type d -name __pycache__ -prune -exec rm -rf {} +
 
@@ -87,6 +91,11 @@ $(VENV)/.installed-dev: requirements/build.txt requirements/dev.txt pyproject.to
 $(VENV)/.installed-bench: requirements/bench.txt | setup
 	@echo 'Installing what the benchmarks compare with into $(VENV) ...'
 	@$(INSTALL) requirements/bench.txt
+	@touch $@
+
+$(VENV)/.installed-docs: requirements/docs.txt | $(BIN)/pip
+	@echo 'Installing what the site is built with into $(VENV) ...'
+	@$(INSTALL) requirements/docs.txt
 	@touch $@
 
 $(BIN)/pip:

@@ -68,3 +68,11 @@ def test_every_page_is_linked_from_another() -> None:
     linked = {(page.parent / link.partition("#")[0]).resolve() for page, link in links()}
 
     assert set(ROOT.glob("docs/*.md")) <= linked
+
+
+def test_every_page_is_in_the_site() -> None:
+    """`make docs` refuses one that is not, and is not run with the tests."""
+    nav = (ROOT / "mkdocs.yml").read_text().partition("\nnav:\n")[2]
+    listed = set(re.findall(r"[\w/-]+\.md$", nav, re.MULTILINE))
+
+    assert {str(page.relative_to(ROOT / "docs")) for page in ROOT.glob("docs/**/*.md")} <= listed

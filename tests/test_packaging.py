@@ -20,6 +20,7 @@ DECLARED = {
     + EXTRAS["dev"],
     "bench": [*PROJECT["dependencies"], *EXTRAS["bench"][1:], *EXTRAS["dev"][1:]],
     "peers": [*PROJECT["dependencies"], *EXTRAS["training"][1:], *EXTRAS["peers"][1:]],
+    "docs": [*PROJECT["dependencies"], *EXTRAS["docs"]],
     "build": ["setuptools"],
 }
 
