@@ -1,6 +1,7 @@
 """Take into the site what lies outside of `docs/`: pages of the repository, and files linked to.
 
-Links stay as they are in the repository, where they work too, and are turned here.
+Links stay as they are in the repository, where they work too, and are turned here. A page that
+would fetch something from elsewhere is refused.
 """
 
 import posixpath
@@ -8,6 +9,7 @@ import re
 from pathlib import Path
 
 from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
@@ -22,6 +24,9 @@ PAGES = {
 }
 
 _LINK = re.compile(r"(?<=\]\()(?![a-z]+:|#)([^)#\s]+)")
+_FETCHED = re.compile(
+    r"<(?:script|link|img|iframe)\b[^>]*\b(?:src|href)=[\"']?(?:https?:)?//[^>]*>"
+)
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
@@ -47,6 +52,13 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
         return posixpath.relpath(target, here or ".")
 
     return _LINK.sub(turned, markdown)
+
+
+def on_post_page(output: str, page: Page, config: MkDocsConfig) -> str:
+    """Refuse a page that fetches something from elsewhere."""
+    if found := _FETCHED.search(output):
+        raise PluginError(f"{page.file.src_uri} fetches something from elsewhere: {found[0]}")
+    return output
 
 
 def _in_repository(page: str, link: str) -> str:
