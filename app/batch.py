@@ -16,6 +16,7 @@ from app.intake import BLOCK, NO_NAME, Rows
 from app.service import Ask, ForecastService, History, in_slices, moved
 from app.store.protocol import Unreadable
 from forecaster.calendar import Clock, format_times
+from forecaster.covariates import Value
 from forecaster.errors import (
     ForecastError,
     SeriesNotFoundError,
@@ -113,6 +114,30 @@ async def observe(service: ForecastService, rows: Rows, ask: Ask) -> Columns:
     return answer.columns(with_error=True)
 
 
+def read_ahead(
+    service: ForecastService,
+    given: dict[str, list[Value]] | None,
+    count: int,
+    ask: Ask,
+) -> tuple[NDArray[np.float64] | None, dict[int, str]]:
+    """Read what is known ahead of `ask.h` steps of so many series, one after the other.
+
+    Returns:
+        Values of shape `(count, ask.h, covariates)`, and what is wrong with those of a series, by
+        its number; no values if nothing is given.
+
+    Raises:
+        InvalidRequestError: If the names are not those of what the model knows ahead.
+    """
+    if given is None:
+        return None, {}
+    values, misread = service.covariates.read(given, count * ask.h, ahead=True)
+    faults: dict[int, str] = {}
+    for row, told in misread.items():
+        faults.setdefault(row // ask.h, f"{told}, in step {row % ask.h + 1}")
+    return values.reshape(count, ask.h, -1), faults
+
+
 async def forecast(
     service: ForecastService,
     ids: list[str],
@@ -141,9 +166,11 @@ async def forecast(
                 ids[start + at], int(steps[at]), forecaster.context
             )
             status[start + at], detail[start + at] = slug(error), _detail(error)
-            if start + at in faults:
-                status[start + at], detail[start + at] = NOT_VALID, faults[start + at]
-        ready = np.flatnonzero(steps >= forecaster.context)
+        for number in range(start, min(start + BLOCK, len(ids))):
+            if number in faults:
+                status[number], detail[number] = NOT_VALID, faults[number]
+        is_valid = np.array([start + at not in faults for at in range(len(steps))], np.bool_)
+        ready = np.flatnonzero((steps >= forecaster.context) & is_valid)
         rows = start + ready
         known = None if x is None else x[rows]
         work = forecaster.forecasting(records[ready], h, ask.levels, x=known)

@@ -453,9 +453,10 @@ class ForecastService:
             is_same = entry["mark"] != Mark.FILLED and (
                 entry["y"] == y or (np.isnan(entry["y"]) and np.isnan(y))
             )
-            if values is not None:
-                known = covariates_of(corrected[found[:1]])
-                assert known is not None
+            known = covariates_of(corrected[found[:1]])
+            if values is not None and known is not None:
+                # Static ones that are left out stay.
+                values = np.where(np.isnan(values) & self.covariates.is_static, known, values)
                 is_same = is_same and np.array_equal(values, known, equal_nan=True)
             if is_same:
                 return self._observed(unique_id, before, "duplicate")
@@ -542,7 +543,7 @@ class ForecastService:
             SeriesNotWarmError: If it has too few observations.
             InvalidRequestError: If a level cannot be served.
         """
-        x = self.ahead(x_future, 1, ask)
+        x = self._ahead(x_future, ask)
         return await self._forecasted(unique_id, await self._kept(unique_id), ask, x)
 
     async def forecast_history(
@@ -558,26 +559,17 @@ class ForecastService:
             SeriesNotWarmError: If it is too short.
             InvalidRequestError: If a level cannot be served, or a value is too large.
         """
-        x = self.ahead(x_future, 1, ask)
+        x = self._ahead(x_future, ask)
         records, _ = await self._seeded(history)
         return await self._forecasted(None, records, ask, x)
 
-    def ahead(
-        self, given: Mapping[str, Sequence[Value]] | None, count: int, ask: Ask
+    def _ahead(
+        self, given: Mapping[str, Sequence[Value]] | None, ask: Ask
     ) -> NDArray[np.float64] | None:
-        """Return what callers know ahead of `ask.h` steps of so many series, one after the other.
-
-        Returns:
-            Values of shape `(count, ask.h, covariates)`, or `None` if nothing is given.
-
-        Raises:
-            InvalidRequestError: If it is not what the model knows ahead.
-        """
+        """Return what is known ahead of `ask.h` steps of one series, if anything is given."""
         if given is None:
             return None
-        return refusing(self.covariates.read(given, count * ask.h, ahead=True)).reshape(
-            count, ask.h, -1
-        )
+        return refusing(self.covariates.read(given, ask.h, ahead=True))[None]
 
     async def seed(self, unique_id: str, history: History) -> Seeded:
         """Begin a series anew with a history, whether or not there is one of that name.

@@ -174,7 +174,7 @@ def trace(
 
 
 def distance(forecaster: Forecaster, golden: Golden) -> float:
-    """Return the largest difference from a golden trace, in network units.
+    """Return the largest difference from a golden trace, in network units; beyond 1 as a share.
 
     Infinite where the traces are not of the same shape, or a number is none.
     """
@@ -199,7 +199,8 @@ def _distance(forecaster: Forecaster, golden: Golden) -> float:
         apart = float(np.abs(row - records["forecast"]).max())
         # A series that never moved has a unit of nothing: then the trace has to be the same.
         if apart:
-            apart = apart / float(one - zero) if one > zero else float("inf")
+            unit = max(float(one - zero), float(np.abs(row - zero).max()))
+            apart = apart / unit if one > zero else float("inf")
         worst = max(worst, apart) if apart == apart else float("inf")
     return worst if next(expected, None) is None else float("inf")
 

@@ -61,6 +61,8 @@ class Covariates:
         self._unit = np.array([one.scale for _, one in fixed])
         self._worded = np.array([at for at, _ in words], np.intp)
         self._codes = np.array([code for _, code in words], np.float64)
+        self.words = {one.name: one.categories for one in specs if one.categories}
+        self.is_static = np.array([one.kind is Kind.STATIC for one in specs], np.bool_)
         self.asked = [one.name for one in specs if one.kind is not Kind.STATIC]
         self.features = 2 * len(self._running) + len(fixed) + len(words)
 

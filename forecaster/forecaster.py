@@ -384,6 +384,18 @@ class Forecaster:
         records["mark"] = now["mark"]
         entries["stood"][at] = records["stood"]
 
+    def uncalibrated(self, records: Records) -> Records:
+        """Return the records with intervals as if no actual had been held against them."""
+        new = copied(records)
+        self._head.widen(new["forecast"][:, 1:], -new["spread"])
+        new["spread"] = 0.0
+        return new
+
+    @property
+    def is_fitted(self) -> bool:
+        """Whether intervals are fitted, so that a history learnt from says nothing of them."""
+        return self._head.spec.widened is not None
+
     def check_history(self, y: Floats) -> None:
         """Refuse a history that cannot be seeded; see `seed`."""
         check_values(y)
@@ -465,6 +477,8 @@ class Forecaster:
         values = self.transform.unscale(records, self._head.read(outputs))
         if self._head.spec.calibrated:
             spread = records["spread"]
+            if self._head.spec.widened is not None:
+                spread = spread + self._head.spec.widened
             if np.count_nonzero(records["gap"]) and not is_path:
                 spread = spread + 0.5 * np.log1p(records["gap"])[:, None]
             self._head.widen(values[:, 1:], spread)

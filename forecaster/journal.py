@@ -4,7 +4,9 @@ Observations are the truth and records follow from them: `Forecaster.replaying` 
 records as observing them one by one would.
 """
 
+from collections.abc import Mapping
 from enum import IntEnum
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +25,11 @@ Floats = NDArray[np.float64]
 # The length of a series' season, and that of a shorter one within it; 0 for none.
 Season = tuple[int, int]
 NO_SEASON: Season = (0, 0)
+
+
+# The words of covariates that are words, by name; see `spec.Covariate`.
+Words = Mapping[str, tuple[str, ...]]
+NO_WORDS: Words = MappingProxyType({})
 
 
 class Mark(IntEnum):
@@ -73,14 +80,33 @@ def put_covariates(entries: Entries, x: Floats | None) -> None:
         entries[name] = np.nan if x is None else x[:, number]
 
 
-def converted(entries: Entries, dtype: np.dtype[np.void]) -> Entries:
-    """Return the entries of one model as those of another: covariates go by their names."""
-    if entries.dtype == dtype:
+def converted(
+    entries: Entries, dtype: np.dtype[np.void], former: Words = NO_WORDS, words: Words = NO_WORDS
+) -> Entries:
+    """Return the entries of one model as those of another.
+
+    Covariates go by their names and words. What is a number to one model and a word to the other,
+    or a word that the other does not know, is missing.
+
+    Args:
+        entries: Those of the former model.
+        dtype: That of the other's entries.
+        former: The words of the former's covariates.
+        words: Those of the other's.
+    """
+    if entries.dtype == dtype and former == words:
         return entries
     new = np.zeros(len(entries), dtype)
     put_covariates(new, None)
     for name in set(dtype.names or ()) & set(entries.dtype.names or ()):
-        new[name] = entries[name]
+        covariate = name.removeprefix(COVARIATE)
+        were, are = former.get(covariate, ()), words.get(covariate, ())
+        if were == are or not name.startswith(COVARIATE):
+            new[name] = entries[name]
+        elif were and are:
+            codes = [are.index(word) + 1.0 if word in are else np.nan for word in were]
+            known = np.nan_to_num(entries[name]).astype(np.int64)  # 0 where it is missing
+            new[name] = np.array([np.nan, *codes])[known]
     return new
 
 

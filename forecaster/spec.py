@@ -21,6 +21,7 @@ from pydantic import (
 from forecaster.calendar import Freq
 from forecaster.cursor import OnGap
 from forecaster.errors import InvalidRequestError
+from forecaster.scores import LEVELS
 
 FORMAT_VERSION = 1
 
@@ -37,7 +38,8 @@ InnerSeasonLength = Annotated[int, Field(ge=0, le=LONGEST_INNER_SEASON)]
 # No value may be larger: sums of a few still fit a float64.
 LARGEST_VALUE = 1e300
 
-# Words that a covariate may be one of.
+# Covariates of a model, and words that one may be.
+MOST_COVARIATES = 256
 MOST_CATEGORIES = 64
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,63}$")]
@@ -50,11 +52,11 @@ _MOST_FILES = 1000
 _LONGEST_TIME = 10**9  # steps
 _LARGEST_DATA = 4 * LARGEST_VALUE  # a difference of the largest values, and some room
 _FURTHEST_FEATURE = 1e6
-_MOST_COVARIATES = 256
 
 Cycle = Literal["day", "week", "year"]
 Word = Annotated[str, Field(min_length=1, max_length=64)]
 
+Widening = Annotated[float, Field(ge=-2, le=2)]
 Data = Annotated[float, Field(ge=-_LARGEST_DATA, le=_LARGEST_DATA)]
 Feature = Annotated[float, Field(ge=-_FURTHEST_FEATURE, le=_FURTHEST_FEATURE)]
 
@@ -171,7 +173,7 @@ def _check_names(covariates: "tuple[Covariate, ...]") -> "tuple[Covariate, ...]"
 
 
 CovariateSpecs = Annotated[
-    tuple[Covariate, ...], Field(max_length=_MOST_COVARIATES), AfterValidator(_check_names)
+    tuple[Covariate, ...], Field(max_length=MOST_COVARIATES), AfterValidator(_check_names)
 ]
 
 
@@ -241,6 +243,8 @@ class HeadSpec(Spec):
         quantiles: The quantile levels, rising, with 0.5 among them.
         offsets: For `mean`: the distance of each quantile from the mean, in network units.
         calibrated: Whether quantiles are widened or narrowed by how each series has gone.
+        widened: For quantiles fitted to series of a user's own: by how much the interval of each of
+            `scores.LEVELS` is widened besides, as a logarithm, to hold on what was not learnt from.
     """
 
     kind: Literal["mean", "quantiles"]
@@ -249,6 +253,7 @@ class HeadSpec(Spec):
     ] = QUANTILES
     offsets: tuple[Feature, ...] = ()
     calibrated: bool = False
+    widened: tuple[Widening, ...] | None = None
 
     @model_validator(mode="after")
     def _check_quantiles(self) -> "HeadSpec":
@@ -256,6 +261,8 @@ class HeadSpec(Spec):
             raise ValueError("quantiles must rise and hold 0.5")
         if len(self.quantiles) < 3:
             raise ValueError("at least three quantiles are needed")
+        if self.widened is not None and len(self.widened) != len(LEVELS):
+            raise ValueError(f"widened takes {len(LEVELS)} numbers")
         expected = len(self.quantiles) if self.kind == "mean" else 0
         if len(self.offsets) != expected or list(self.offsets) != sorted(self.offsets):
             raise ValueError(f"head {self.kind!r} takes {expected} rising offsets")

@@ -250,6 +250,24 @@ def walk_ahead(
     return [_score_ahead(number + 1, y, means[number], quantiles[number]) for number in range(h)]
 
 
+def seeded(
+    forecaster: Forecaster, history: Panel, seasons: Sequence[Season] | None = None
+) -> Records:
+    """Return the records of series at the end of a history.
+
+    Intervals fitted to series are not calibrated by them too: there they hold better than
+    elsewhere.
+    """
+    records = forecaster.seed(
+        [series.y for series in history.series],
+        [series.ds for series in history.series],
+        history.clock,
+        seasons,
+        [series.x for series in history.series] if forecaster.covariates.names else None,
+    )
+    return forecaster.uncalibrated(records) if forecaster.is_fitted else records
+
+
 def _walk(
     forecaster: Forecaster,
     history: Panel,
@@ -266,13 +284,7 @@ def _walk(
     x = np.array([series.x for series in test.series])
     has_x = bool(forecaster.covariates.names)  # or the panel's are nothing to this model
     steps = y.shape[1]
-    records = forecaster.seed(
-        [series.y for series in history.series],
-        [series.ds for series in history.series],
-        history.clock,
-        seasons,
-        [series.x for series in history.series] if has_x else None,
-    )
+    records = seeded(forecaster, history, seasons)
     for t in range(steps):
         yield records, x[:, t:] if has_x else None
         now = x[:, t] if has_x else None

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from forecaster.spec import MOST_CATEGORIES, Covariate, Kind
+from forecaster.spec import MOST_CATEGORIES, MOST_COVARIATES, Covariate, Kind
 from training.errors import DataError
 from training.recipe import Asked
 from training.table import Table, is_number, is_true, read_numbers, read_table
@@ -103,8 +103,13 @@ class _Static:
         known: Values = numbers[~np.isnan(numbers)]
         if not len(known):
             return spec
-        update = {"mean": float(known.mean()), "scale": float(known.std()) or 1.0}
-        return spec.model_copy(update=update)
+        with np.errstate(over="ignore"):  # an infinity is refused
+            mean, scale = float(known.mean()), float(known.std()) or 1.0
+        try:
+            return Covariate(name=name, kind=Kind.STATIC, mean=mean, scale=scale)
+        except ValidationError as error:
+            problem = "the numbers are too far apart to be told in units of each other"
+            raise DataError(problem, path=self.table.path, column=name) from error
 
     def values(self, spec: Covariate) -> Values:
         """Return the value of each series."""
@@ -139,6 +144,9 @@ def _check_names(table: Table, specs: Sequence[Covariate]) -> None:
     for name in names:
         if names.count(name) > 1:
             raise DataError(f"covariate {name!r} is named twice", path=table.path)
+    if len(names) > MOST_COVARIATES:
+        problem = f"expected at most {MOST_COVARIATES} covariates, found {len(names)}"
+        raise DataError(problem, path=table.path)
 
 
 def _read(table: Table, spec: Covariate) -> Values:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from forecaster.calendar import Clock, Freq, format_ds
 from forecaster.cursor import OnGap
 from forecaster.errors import InvalidRequestError
-from forecaster.spec import Covariate
+from forecaster.spec import Covariate, Kind
 from training.covariates import read_covariates
 from training.errors import DataError
 from training.recipe import Asked
@@ -332,9 +332,11 @@ def _read_rows(
     covariates, x = read_covariates(
         table, wanted, ids, codes, id_column=id_column or "unique_id", static=static
     )
-    if target_column in (one.name for one in covariates):
-        problem = f"column {target_column!r} is the target and cannot be a covariate"
-        raise DataError(problem, path=table.path)
+    taken = {target_column: "target", time_column: "time", id_column: "name of the series"}
+    for one in covariates:
+        if one.kind is not Kind.STATIC and one.name in taken:
+            problem = f"column {one.name!r} is the {taken[one.name]} and cannot be a covariate"
+            raise DataError(problem, path=table.path)
     used = {id_column, time_column, target_column, *(one.name for one in covariates)}
     index = np.argsort(codes, kind="stable")
     codes = codes[index]

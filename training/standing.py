@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import safetensors.numpy
-from pydantic import JsonValue
+from pydantic import JsonValue, ValidationError
 
 from forecaster import artifact
-from forecaster.calendar import Clock
+from forecaster.calendar import Clock, Freq
 from forecaster.covariates import Covariates
 from forecaster.journal import Season
 from forecaster.model import build_forecaster
@@ -37,8 +37,9 @@ from training.progress import Epoch, OnEpoch, OnStage
 from training.recipe import Job, SettledTuneRecipe, settle_tuning
 from training.report import Run, Tried, reported_horizon
 from training.rounds import weighted
-from training.streams import Stream, samples, tail
+from training.streams import Stream, pack, samples, tail
 from training.tune import OnRound, draw, tune, widened
+from training.widening import widened_head
 
 BUNDLED = Path(__file__).parents[1] / "models" / "universal"
 
@@ -125,7 +126,8 @@ class Plan:
         tell("Walking over the test part")
         weights = get_weights(network)
         some = draw(np.random.default_rng(seed), self.streams, recipe, updates=1)
-        forecaster = build_forecaster(self.spec, weights)
+        freq = Freq.parse(history.freq) if history.freq else None
+        forecaster = build_forecaster(self.spec, weights, freq=freq)
         return Run(
             seed=seed,
             spec=self.spec,
@@ -210,12 +212,13 @@ def plan(
         return replace(as_it_is, tried=(Tried("universal", None, f"kept: {few}"),))
     network = _wider(manifest.network, UniversalTransform(calendar), covariates)
     tell("Trying")
+    judging = [tail(one, steps) for one, steps in zip(streams, held, strict=True) if steps]
     trial = tune(
         recipe,
         network,
         weights,
         [one[: len(one) - steps] for one, steps in zip(streams, held, strict=True)],
-        [tail(one, steps) for one, steps in zip(streams, held, strict=True) if steps],
+        judging,
         rounds=recipe.rounds,
         seed=recipe.seed,
         seconds=None if job.budget is None else job.budget.total_seconds() / 2.0,
@@ -233,8 +236,16 @@ def plan(
         Tried("universal", untuned, ""),
         Tried(f"tuned, {trial.rounds * recipe.updates} updates", best, "kept"),
     ]
-    transform = UniversalTransformSpec(calendar=calendar, season=job.told_season)
-    tuned = spec.model_copy(update={"network": network, "transform": transform})
+    length = recipe.warmup + recipe.window
+    tuned = ModelSpec(
+        network=network,
+        head=widened_head(
+            spec.head, trial.network, pack(judging, batch=recipe.batch, window=length)
+        ),
+        transform=UniversalTransformSpec(calendar=calendar, season=job.told_season),
+        scaler=spec.scaler,
+        covariates=spec.covariates,
+    )
     return Plan(recipe, tuned, weights, seasons, streams, trial.rounds, trial.losses, tuple(tried))
 
 
@@ -302,7 +313,10 @@ def _wider(
 ) -> NetworkSpec:
     """Return the sizes of a network that is told of calendar and covariates too."""
     features = transform.features + covariates.features
-    return network.model_copy(update={"features": features})
+    try:
+        return NetworkSpec(features=features, units=network.units, outputs=network.outputs)
+    except ValidationError as error:
+        raise DataError(f"the covariates make {features} inputs, too many: name fewer") from error
 
 
 def _reporting(

@@ -66,8 +66,9 @@ async def forecast_batch(
     body.answer_values(settings)
     ask = body.ask(settings.max_horizon)
     service = services.get(body.model)
-    x = service.ahead(body.flat_x_future(), len(body.unique_id), ask)
-    return await batch.forecast(service, body.unique_id, body.faults, ask, x)
+    x, misread = batch.read_ahead(service, body.flat_x_future(), len(body.unique_id), ask)
+    faults = misread | body.faults
+    return await batch.forecast(service, body.unique_id, faults, ask, x)
 
 
 @router.post(

@@ -67,6 +67,7 @@ async def list_series(services: ServicesDep, query: Annotated[PageQuery, Query()
                     "mark": "observed",
                     "mean": 304.6,
                     "intervals": {"80": [224.2, 410.3], "95": [201.7, 441.5]},
+                    "x": {},
                 }
             ],
         },

@@ -22,7 +22,18 @@ from app.store.sqlite import INSERT_HISTORY, Contents, Tail, chunk
 from forecaster.calendar import Clock
 from forecaster.errors import StoreDamagedError, StoreOpenError
 from forecaster.forecaster import Forecaster, run
-from forecaster.journal import Entries, Mark, converted, entry_dtype, is_after, merged
+from forecaster.journal import (
+    COVARIATE,
+    Entries,
+    Mark,
+    Words,
+    converted,
+    covariates_of,
+    entry_dtype,
+    is_after,
+    merged,
+    put_covariates,
+)
 from forecaster.model import Model
 
 logger = logging.getLogger(__name__)
@@ -61,8 +72,7 @@ def recover(database: Database, model: Model, *, max_bytes: int) -> Contents:
         StoreDamagedError: If what is read is not what was written.
         sqlite3.Error, UnicodeDecodeError: If the file cannot be read.
     """
-    manifest, layout = model.manifest, json.dumps(model.forecaster.dtype.descr)
-    made = (manifest.fingerprint, layout)
+    made = (model.manifest.fingerprint, _layout(model.forecaster))
     known = next(
         database.rows("SELECT id, fingerprint, layout FROM models WHERE name = ?", model.name), None
     )
@@ -276,13 +286,13 @@ def _rebuilt(
         made[0],
         count,
     )
-    dtype = _dtype(database, layout)
+    dtype, words = _read_layout(database, layout)
     _, logged = _logged(database, model_id, entry_dtype(dtype))
     logged = logged[np.argsort(logged["series"], kind="stable")]
     lost: list[str] = []
     found = database.rows("SELECT id, unique_id FROM series WHERE model = ? ORDER BY id", model_id)
     for rows in _batches(found):
-        yield from _rebuild(database, model, dtype, rows, logged, lost)
+        yield from _rebuild(database, model, dtype, words, rows, logged, lost)
     if lost:
         shown = ", ".join(repr(name) for name in lost[:_NAMES_SHOWN])
         raise StoreOpenError(
@@ -299,6 +309,7 @@ def _rebuild(
     database: Database,
     model: Model,
     former: np.dtype[np.void],
+    words: Words,
     rows: list[tuple[Any, ...]],
     logged: Entries,
     lost: list[str],
@@ -330,7 +341,8 @@ def _rebuild(
     gone: list[tuple[int]] = []
     for (series, unique_id), begin, end in zip(rows, begins, ends, strict=True):
         past = merged(np.concatenate([*kept[series], logged[begin:end]]))
-        past = converted(past, forecaster.entry)
+        past = converted(past, forecaster.entry, words, forecaster.covariates.words)
+        _keep_static(past, bases.get(series), forecaster, words)
         start = forecaster.new(1)
         trained = model.states.get(unique_id)
         if trained is not None and trained["step"] >= forecaster.context:
@@ -403,16 +415,48 @@ def _renumbered(entries: Entries, step: int, context: int) -> Entries:
     return entries
 
 
-def _dtype(database: Database, layout: str) -> np.dtype[np.void]:
-    """Return the dtype that was written as JSON.
+def _keep_static(past: Entries, base: np.void | None, forecaster: Forecaster, words: Words) -> None:
+    """Put static covariates that were given before what is kept of a series into its first entry.
+
+    Args:
+        past: What is kept, converted; changed in place.
+        base: The former model's record before that, if the series did not begin with it.
+        forecaster: Of the new model.
+        words: Those of the former's covariates.
+    """
+    covariates = forecaster.covariates
+    if base is None or not len(past) or not covariates.is_static.any():
+        return
+    known = np.zeros(1, entry_dtype(base.dtype))
+    fields = [name for name in known.dtype.names or () if name.startswith(COVARIATE)]
+    for field, seen in zip(fields, base["x_seen"] if fields else (), strict=True):
+        known[field] = base[field] if seen else np.nan
+    values = covariates_of(converted(known, forecaster.entry, words, covariates.words))
+    first = covariates_of(past[:1])
+    assert values is not None
+    assert first is not None
+    put_covariates(past[:1], np.where(np.isnan(first) & covariates.is_static, values, first))
+
+
+def _layout(forecaster: Forecaster) -> str:
+    """Return what a model's records and entries are made of, as JSON."""
+    fields, words = forecaster.dtype.descr, forecaster.covariates.words
+    return json.dumps({"fields": fields, "words": words} if words else fields)
+
+
+def _read_layout(database: Database, layout: str) -> tuple[np.dtype[np.void], Words]:
+    """Return the dtype of records, and the words of covariates, that were written as JSON.
 
     Raises:
-        StoreDamagedError: If none was.
+        StoreDamagedError: If none were.
     """
     try:
-        fields = [(name, kind, *map(tuple, shape)) for name, kind, *shape in json.loads(layout)]
-        return np.dtype(fields)
-    except (TypeError, ValueError) as error:
+        found = json.loads(layout)
+        words = found["words"] if isinstance(found, dict) else {}
+        described = found["fields"] if isinstance(found, dict) else found
+        fields = [(name, kind, *map(tuple, shape)) for name, kind, *shape in described]
+        return np.dtype(fields), {name: tuple(of) for name, of in words.items()}
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise StoreDamagedError(
             f"store {database.path}: layout of records: {error}: {_DAMAGED}"
         ) from error

@@ -263,3 +263,65 @@ def test_the_manifest_tells_what_there_is(service: Service, models: Path) -> Non
     ]  # fmt: skip
     assert told[1]["categories"] == ["N", "S"]
     assert artifact.load(models / "told").manifest.covariates == COVARIATES
+
+
+def test_words_stay_the_words_that_were_sent(tmp_path: Path) -> None:
+    models, store = tmp_path / "models", f"sqlite:///{tmp_path / 'store.db'}"
+    write_model(models / "m", covariates=(WIND, TEMP))
+    with running(models, store=store) as service:
+        for at, y in enumerate(Y):
+            sent = {"wind": WINDS[at], "temp": TEMPS[at]}
+            service.post("/observe", unique_id="a", y=y, ds=at, x=sent)
+    more = WIND.model_copy(update={"categories": ("E", "N", "W")})
+    written = TEMP.model_copy(update={"categories": ("hot", "cold")})
+    write_model(models / "m", covariates=(written, more), replace=True, seed=5)
+    with running(models, store=store) as service:
+        kept = service.client.get("/series/a/history").json()["history"]
+        # What is no word of this model, or was a number, is missing.
+        words = [None if word == "S" else word for word in WINDS]
+        assert [one["x"]["wind"] for one in kept] == words
+        assert [one["x"]["temp"] for one in kept] == [None] * len(Y)
+        codes = [np.nan if word is None else "-ENW".index(word) for word in words]
+        x = np.stack([np.full(len(Y), np.nan), codes], axis=1)
+        told = service.client.get("/series/a").json()["next"]
+        check_next(told, service.forecaster().seed([np.array(Y)], x=[x])[0])
+
+
+def test_static_ones_outlive_what_is_kept_and_corrections(tmp_path: Path) -> None:
+    models, store = tmp_path / "models", f"sqlite:///{tmp_path / 'store.db'}"
+    write_model(models / "m", covariates=(SIZE, TEMP))
+    settings: dict[str, Any] = {"store": store, "keep_observations": 4}
+    for begin in (0, 30, 60):
+        with running(models, **settings) as service:
+            for at in range(begin, begin + 30):
+                x = {"temp": at} | ({} if at else {"size": 14.0})
+                service.post("/observe", unique_id="a", y=float(at % 7), ds=at, x=x)
+    with running(models, **settings) as service:
+        service.post("/observe", unique_id="b", y=1.0, ds=0, x={"temp": 1, "size": 6.0})
+        service.post("/observe", unique_id="b", y=2.0, ds=1, x={"temp": 1})
+        service.post("/observe", unique_id="b", y=5.0, ds=0, x={"temp": 3}, correct=True)
+        (first, _) = service.client.get("/series/b/history").json()["history"]
+        assert first["x"] == {"size": 6.0, "temp": 3.0}
+    write_model(models / "m", covariates=(TEMP, SIZE), replace=True, seed=5)
+    with running(models, **settings) as service:
+        dtype = service.forecaster().dtype
+        records = {
+            name: np.frombuffer(one, dtype)[0] for (_, name), one in service.records().items()
+        }
+        assert records["a"]["step"] < 90  # the beginning is not kept
+        assert records["a"]["x.size"] == 14.0
+        assert records["b"]["x.size"] == 6.0
+
+
+def test_what_is_not_known_ahead_of_one_series_does_not_spoil_the_others(models: Path) -> None:
+    with running(models, model="told") as service:
+        for name in "ab":
+            service.post("/seed-state", unique_id=name, y=Y, x=COLUMNS)
+        ahead = {"promo": [[0, 1], [0, "much"]]}
+        told = service.post("/forecast/batch", unique_id=["a", "b"], h=2, x_future=ahead)
+        assert told["status"] == ["ok", "ok", "not-valid", "not-valid"]
+        assert told["detail"][2] == (
+            "x_future.promo: expected a number or null, found 'much', in step 2"
+        )
+        alone = service.post("/forecast", unique_id="a", h=2, x_future={"promo": [0, 1]})
+        assert told["mean"][:2] == [one["mean"] for one in alone["forecasts"]]

@@ -85,6 +85,8 @@ def test_what_is_settled_is_read_as_it_is(tmp_path: Path) -> None:
         (Asked(("tmp",)), "expected a column 'tmp', found .*; --past names another column"),
         (Asked(("temp",), ("temp",)), "covariate 'temp' is named twice"),
         (Asked(future=("y",)), "column 'y' is the target and cannot be a covariate"),
+        (Asked(past=("ds",)), "column 'ds' is the time and cannot be a covariate"),
+        (Asked(past=("unique_id",)), "column 'unique_id' is the name of the series"),
     ],
 )
 def test_columns_that_cannot_be_are_refused(tmp_path: Path, asked: Asked, told: str) -> None:
@@ -99,6 +101,7 @@ def test_columns_that_cannot_be_are_refused(tmp_path: Path, asked: Asked, told: 
         ("unique_id,town\na,Hull\n", "expected a row for series 'b', found none"),
         ("unique_id,town\na,Hull\nb,York\na,York\n", "row 4.*'a' stands above already"),
         ("name,town\na,Hull\nb,York\n", "expected a column 'unique_id'"),
+        ("unique_id,size\na,1e300\nb,-1e300\n", "column size: the numbers are too far apart"),
     ],
 )
 def test_a_file_of_static_ones_has_one_row_for_each_series(
@@ -115,6 +118,14 @@ def test_words_of_which_there_are_too_many_are_refused(tmp_path: Path) -> None:
     file.write_text("\n".join(["ds,y,word", *lines]) + "\n")
     with pytest.raises(DataError, match="at most 64 different words, found 100: 'w0', 'w1'"):
         read_panel(file, covariates=Asked(past=("word",)))
+
+
+def test_covariates_of_which_there_are_too_many_are_refused(tmp_path: Path) -> None:
+    names = [f"c{number}" for number in range(257)]
+    file = tmp_path / "data.csv"
+    file.write_text(f"y,{','.join(names)}\n" + f"1{',2' * 257}\n" * 3)
+    with pytest.raises(DataError, match="expected at most 256 covariates, found 257"):
+        read_panel(file, covariates=Asked(past=tuple(names)))
 
 
 def test_steps_that_are_filled_have_no_covariates(tmp_path: Path) -> None:
