@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from app.errors import document_of, slug
+from app.errors import NOT_VALID, document_of, slug
 from app.intake import BLOCK, NO_NAME, Rows
 from app.service import Ask, ForecastService, History, in_slices, moved
 from app.store.protocol import Unreadable
@@ -29,8 +29,6 @@ from forecaster.journal import Season
 
 Records = NDArray[np.void]
 Columns = dict[str, list[Any]]
-
-NOT_VALID = "not-valid"
 
 # Histories looked at between two turns of other callers.
 _CHECKED_AT_ONCE = 128

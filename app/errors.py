@@ -45,6 +45,8 @@ MEDIA_TYPE = "application/problem+json"
 # Python's own name of status 413 changed in 3.13.
 TOO_LARGE = "Content Too Large"
 BUSY = "Busy"
+# Where a row of a batch is refused for what it holds.
+NOT_VALID = "not-valid"
 # When to try again, unless a refusal says so itself: an answer of either status always does.
 RETRY_AFTER_SECONDS = {429: 60, 503: 1}
 # How many faults of a body are listed, and how much is shown of what was found.

@@ -9,6 +9,10 @@ from app.errors import BUSY, Refusal, document, refusal
 
 LIVE = "/health/live"
 READY = "/health/ready"
+METRICS = "/metrics"
+
+# What tells how busy the service is, however busy it is.
+PROBES = frozenset({LIVE, READY, METRICS})
 
 STOPPING = "Stopping"
 # Said to calls that come on a connection which was open already: the next one goes elsewhere.
@@ -52,7 +56,7 @@ class Gate:
         if refused is not None:
             await refused.send(send)
             return
-        if scope["type"] != "http" or scope["path"] in (LIVE, READY):
+        if scope["type"] != "http" or scope["path"] in PROBES:
             await self._app(scope, receive, send)
             return
         traffic.calls += 1
@@ -67,6 +71,6 @@ class Gate:
     def _refusal(self, path: str) -> Refusal | None:
         if self._traffic.is_stopping:
             return None if path == LIVE else self._stopping
-        if self._traffic.calls >= self._max_concurrency and path not in (LIVE, READY):
+        if self._traffic.calls >= self._max_concurrency and path not in PROBES:
             return self._busy
         return None

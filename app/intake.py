@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.store.protocol import Changed, SeriesStore, Unreadable
+from app.tally import Tally
 from forecaster.calendar import Clock, Freq, Times, format_ds
 from forecaster.cursor import OnGap, comes_next, place
 from forecaster.errors import (
@@ -33,6 +34,7 @@ from forecaster.spec import LARGEST_VALUE
 
 Records = NDArray[np.void]
 Indices = NDArray[np.intp]
+Floats = NDArray[np.float64]
 Status = Literal["applied", "duplicate"]
 
 # Series stepped at once: a few milliseconds, after which other callers have their turn.
@@ -79,11 +81,13 @@ class Taken:
     Args:
         rows: Their numbers.
         records: The records of their series after them.
+        last: The value of each series before; NaN where the row was not applied.
         outcomes: Those that were not simply applied, by the row's number.
     """
 
     rows: Indices
     records: Records
+    last: Floats
     outcomes: dict[int, Status | ForecastError]
 
 
@@ -112,6 +116,7 @@ class Intake:
         self._freq = freq
         self._on_gap = on_gap
         self._season = season
+        self.tally = Tally()
 
     async def take(self, rows: Rows) -> AsyncIterator[Taken]:
         """Take all rows that can be taken, block by block.
@@ -119,6 +124,8 @@ class Intake:
         A row that cannot be taken changes nothing. The first rows of all series come before their
         second rows, and so on. While the store makes a block durable, the next are stepped.
         """
+        if rows.faults:
+            self.tally.add_invalid(len(rows.faults))
         todo = blocks(rows)
         first = next(todo, None)
         if first is None:
@@ -136,6 +143,11 @@ class Intake:
             yield await ahead.popleft()
 
     async def _take(self, rows: Rows, block: Indices) -> Taken:
+        taken = await self._try(rows, block)
+        self.tally.add(taken.rows, taken.records, taken.last, taken.outcomes)
+        return taken
+
+    async def _try(self, rows: Rows, block: Indices) -> Taken:
         ids = [rows.ids[row] for row in block.tolist()]
         unreadable: Unreadable = {}
 
@@ -143,8 +155,8 @@ class Intake:
             readable = block
             if unreadable:
                 readable = block[[one not in unreadable for one in ids]]
-            outcomes, entries = self._step(records, rows, readable)
-            taken = Taken(readable, records, outcomes)
+            outcomes, entries, last = self._step(records, rows, readable)
+            taken = Taken(readable, records, last, outcomes)
             beginnings = {
                 at: self._store.beginning(rows.ids[readable[at]]) for at in _late(rows, taken)
             }
@@ -154,7 +166,8 @@ class Intake:
             taken, beginnings = await self._store.update(ids, change, unreadable=unreadable)
         except StoreError as error:
             nothing = self._forecaster.new(len(block))
-            return Taken(block, nothing, dict.fromkeys(block.tolist(), error))
+            outcomes: dict[int, Status | ForecastError] = dict.fromkeys(block.tolist(), error)
+            return Taken(block, nothing, _unknown(len(block)), outcomes)
         if beginnings:
             taken = await self._look_back(rows, taken, beginnings)
         if not unreadable:
@@ -163,6 +176,7 @@ class Intake:
         return Taken(
             np.concatenate([taken.rows, lost]),
             np.concatenate([taken.records, self._forecaster.new(len(lost))]),
+            np.concatenate([taken.last, _unknown(len(lost))]),
             taken.outcomes | {row: unreadable[rows.ids[row]] for row in lost.tolist()},
         )
 
@@ -177,7 +191,8 @@ class Intake:
             taken: What became of some of them.
             beginnings: The number of their series' beginnings, by the place of the row in `taken`.
         """
-        records, outcomes = taken.records.copy(), dict(taken.outcomes)
+        records, last = taken.records.copy(), taken.last.copy()
+        outcomes = dict(taken.outcomes)
         for at, beginning in beginnings.items():
             row = int(taken.rows[at])
             unique_id, ds, y = rows.ids[row], rows.ds[row], rows.y[row]
@@ -192,8 +207,8 @@ class Intake:
                 continue
             if past is None or self._store.beginning(unique_id) != beginning:
                 # It is another series now, of which the row may be the next.
-                again = await self._take(rows, taken.rows[at : at + 1])
-                records[at] = again.records[0]
+                again = await self._try(rows, taken.rows[at : at + 1])
+                records[at], last[at] = again.records[0], again.last[0]
                 del outcomes[row]
                 outcomes |= again.outcomes
                 continue
@@ -202,15 +217,16 @@ class Intake:
             if len(found):
                 is_same = found[-1] == y or (np.isnan(found[-1]) and np.isnan(y))
                 outcomes[row] = "duplicate" if is_same else _conflict(records[at])
-        return Taken(taken.rows, records, outcomes)
+        return Taken(taken.rows, records, last, outcomes)
 
     def _step(
         self, records: Records, rows: Rows, block: Indices
-    ) -> tuple[dict[int, Status | ForecastError], Entries]:
+    ) -> tuple[dict[int, Status | ForecastError], Entries, Floats]:
         """Step records in place.
 
         Returns:
-            What became of rows that were not simply applied, and the entries of those that were.
+            What became of rows that were not simply applied, the entries of those that were, and
+            the value of each series before.
         """
         y, ds, clocks = rows.y[block], rows.ds[block], rows.clocks[block]
         expected = rows.expected_steps[block]
@@ -225,8 +241,9 @@ class Intake:
         if new.any():
             records["season"][new] = self._season
         if plain.all() and (not new.any() or np.count_nonzero(new) <= self._store.room):
+            last = records["y"].copy()
             self._forecaster.observe_in_place(records, y, ds, clocks, x)
-            return {}, observed(records, np.arange(len(block)), entry, x)
+            return {}, observed(records, np.arange(len(block)), entry, x), last
         outcomes: dict[int, Status | ForecastError] = {}
         missing = np.zeros(len(block), np.int64)  # steps to fill before a row
         marks = np.full(len(block), Mark.OBSERVED, np.uint8)
@@ -259,10 +276,13 @@ class Intake:
             entries.append(observed(filled, some, entry))
         some = np.flatnonzero(takes)
         stepped, now = records[some], None if x is None else x[some]
+        last = _unknown(len(block))
+        last[some] = stepped["y"]
         self._forecaster.observe_in_place(stepped, y[some], ds[some], clocks[some], now)
         stepped["mark"] = marks[some]
         records[some] = stepped
-        return outcomes, np.concatenate([*entries, observed(stepped, some, entry, now)])
+        entries.append(observed(stepped, some, entry, now))
+        return outcomes, np.concatenate(entries), last
 
     def _is_after_gap(self, record: np.void, ds: np.int64) -> bool:
         if self._freq is None or not record["step"] or record["clock"] == Clock.NONE:
@@ -312,6 +332,10 @@ def _conflict(record: np.void) -> ConflictError:
         step=int(record["step"]),
         ds=format_ds(int(record["ds"]), int(record["clock"])),
     )
+
+
+def _unknown(count: int) -> Floats:
+    return np.full(count, np.nan)
 
 
 def full() -> StoreFullError:

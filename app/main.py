@@ -11,12 +11,14 @@ from starlette.middleware.cors import CORSMiddleware
 from app import errors
 from app.gate import Gate, Traffic
 from app.hot import Handler, HotCalls
+from app.metrics import Metrics
 from app.paths import EncodedNames
 from app.routes import batch, docs, forecasting, models, operations, series
 from app.routes.examples import declare_what_all_answer
 from app.security import HostCheck, KeyCheck, load_keys
 from app.services import Services, load_services
 from app.settings import Settings
+from app.watch import Watch
 
 _DESCRIPTION = """
 One-step-ahead forecasts from a stateful LSTM, for many series at once.
@@ -46,6 +48,7 @@ class State(TypedDict):
 
     services: Services
     settings: Settings
+    metrics: Metrics
 
 
 class Application(FastAPI):
@@ -75,12 +78,15 @@ def create_app(
         InvalidRequestError: If the API keys of the settings are none.
     """
     keys = load_keys(settings)
+    traffic = traffic or Traffic()
+    metrics = Metrics(traffic)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[State]:
         ready = services or load_services(settings)
         await ready.start(settings)
-        yield State(services=ready, settings=settings)
+        metrics.watch(ready)
+        yield State(services=ready, settings=settings, metrics=metrics)
         await ready.close()
 
     app = Application(
@@ -96,9 +102,9 @@ def create_app(
     # From the inside to the outside: the last one is asked first.
     app.add_middleware(EncodedNames)
     app.add_middleware(HotCalls, handlers=CALLS, small=SMALL_CALLS, settings=settings)
-    app.add_middleware(Gate, traffic=traffic or Traffic(), max_concurrency=settings.max_concurrency)
+    app.add_middleware(Gate, traffic=traffic, max_concurrency=settings.max_concurrency)
     if keys is not None:
-        app.add_middleware(KeyCheck, keys=keys)
+        app.add_middleware(KeyCheck, keys=keys, has_public_metrics=settings.metrics_public)
     elif not settings.allow_anonymous:
         app.add_middleware(HostCheck)
     if settings.cors_origins:
@@ -109,6 +115,7 @@ def create_app(
             allow_headers=["authorization", "content-type"],
             expose_headers=["retry-after", "www-authenticate"],
         )
+    app.add_middleware(Watch, metrics=metrics, routes=app.routes)
     for routes in (forecasting, batch, series, models, operations, docs):
         app.include_router(routes.router)
     errors.install(app)

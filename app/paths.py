@@ -16,6 +16,12 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 _PREFIX = "/series/"
 
 
+def routed_path(scope: Scope) -> str:
+    """Return the path of a request as routes see it: the names in it are still encoded."""
+    path: str = scope["path"]
+    return scope["raw_path"].decode("ascii", "replace") if path.startswith(_PREFIX) else path
+
+
 class EncodedNames:
     """Middleware that leaves the names in paths percent-encoded, for `SeriesId` to decode.
 
@@ -29,7 +35,7 @@ class EncodedNames:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on."""
         if scope["type"] == "http" and scope["path"].startswith(_PREFIX):
-            scope = {**scope, "path": scope["raw_path"].decode("ascii", "replace")}
+            scope = {**scope, "path": routed_path(scope)}
         await self._app(scope, receive, send)
 
 

@@ -14,6 +14,7 @@ from starlette.responses import HTMLResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.errors import document, refusal
+from app.gate import METRICS
 from app.settings import Settings
 from forecaster.errors import InvalidRequestError
 
@@ -120,18 +121,20 @@ class KeyCheck:
     Args:
         app: Answers callers that have one.
         keys: The keys.
+        has_public_metrics: Whether metrics need none, while they name no series.
     """
 
-    def __init__(self, app: ASGIApp, keys: Keys) -> None:
+    def __init__(self, app: ASGIApp, keys: Keys, *, has_public_metrics: bool = False) -> None:
         self._app = app
         self._keys = keys
+        self._has_public_metrics = has_public_metrics
         self._no_key = refusal(NO_KEY, _CHALLENGE)
         self._wrong_key = refusal(WRONG_KEY, _CHALLENGE)
         self._reading_key = refusal(READING_KEY)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a call on, or refuse it."""
-        if scope["type"] != "http" or scope["path"] in PUBLIC:
+        if scope["type"] != "http" or self._is_public(scope):
             await self._app(scope, receive, send)
             return
         sent = [value for name, value in scope["headers"] if name == b"authorization"]
@@ -145,6 +148,11 @@ class KeyCheck:
             await self._reading_key.send(send)
         else:
             await self._app(scope, receive, send)
+
+    def _is_public(self, scope: Scope) -> bool:
+        if scope["path"] == METRICS:
+            return self._has_public_metrics and not scope["query_string"]
+        return scope["path"] in PUBLIC
 
 
 # Without keys

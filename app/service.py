@@ -294,6 +294,11 @@ class ForecastService:
         self._waiting: _Waiting = {}
         self._taking: asyncio.Task[None] | None = None
 
+    @property
+    def waiting(self) -> int:
+        """How many observations wait to be stepped together."""
+        return len(self._waiting)
+
     async def start_from_training(self) -> None:
         """Take the series that the model was trained on to where training ended.
 

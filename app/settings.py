@@ -64,6 +64,7 @@ class Settings(BaseSettings):
             write.
         api_keys_file: A file of such keys, one a line; lines that begin with `#` are none.
         allow_anonymous: Without keys, answer more than this machine.
+        metrics_public: With keys, tell `/metrics` to callers without one; not of single series.
         cors_origins: Origins whose pages may call, separated by commas; none by default.
     """
 
@@ -96,6 +97,7 @@ class Settings(BaseSettings):
     api_keys: SecretStr | None = None
     api_keys_file: Path | None = None
     allow_anonymous: bool = False
+    metrics_public: bool = False
     cors_origins: Origins = ()
 
     @property

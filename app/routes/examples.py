@@ -6,7 +6,7 @@ Refusals are made of the errors themselves, so they read as the service writes t
 from typing import Any
 
 from app.errors import MEDIA_TYPE, TOO_LARGE, Problem, describe, document
-from app.gate import BUSY_DOCUMENT, LIVE, READY, STOPPING_DOCUMENT
+from app.gate import BUSY_DOCUMENT, LIVE, PROBES, STOPPING_DOCUMENT
 from app.security import NO_KEY, PUBLIC, READING_KEY, WRONG_KEY, may_change
 from forecaster.errors import (
     ClockError,
@@ -127,7 +127,7 @@ def declare_what_all_answer(schema: dict[str, Any], *, has_keys: bool) -> None:
             refusals = [] if path in PUBLIC else [NO_KEY, WRONG_KEY]
             if may_change(method.upper(), path):
                 refusals.append(READING_KEY)
-            if path not in (LIVE, READY):
+            if path not in PROBES:
                 refusals.append(BUSY_DOCUMENT)
             if path != LIVE:
                 refusals.append(STOPPING_DOCUMENT)

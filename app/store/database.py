@@ -17,7 +17,10 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from time import perf_counter
 from typing import Any
+
+from prometheus_client import Counter, Histogram
 
 from forecaster.errors import StoreOpenError, StoreUnavailableError
 
@@ -69,6 +72,10 @@ MIGRATIONS = (
     );
     """,
 )
+
+# Upper bounds of what is told of commits, in seconds. One waits two seconds at most for another
+# process, and as long as it takes for the disk.
+_COMMIT_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 
 # How long a commit waits for another process that holds the file, as a copy being made does.
 _BUSY_MS = 2000
@@ -144,6 +151,21 @@ class Database:
         self._reader = ThreadPoolExecutor(1, "store-reader")
         self._queue: list[_Work] = []
         self._draining: asyncio.Task[None] | None = None
+        # Metrics that nobody asks for, until they are registered.
+        self.commit_seconds = Histogram(
+            "stepcast_store_commit_seconds",
+            "How long a commit took until it was on the disk.",
+            buckets=_COMMIT_SECONDS,
+            registry=None,
+        )
+        self.failed_commits = Counter(
+            "stepcast_store_commit_failures", "Commits that failed.", registry=None
+        )
+
+    @property
+    def waiting(self) -> int:
+        """How many changes wait for the next commit."""
+        return len(self._queue)
 
     def execute(self, statements: Iterable[Statement]) -> None:
         """Make statements durable, all or nothing, before anyone is served.
@@ -252,10 +274,13 @@ class Database:
             failure: Exception | None = None
             try:
                 if statements and not self._is_broken:
+                    start = perf_counter()
                     await loop.run_in_executor(self._writer, self._commit, statements)
+                    self.commit_seconds.observe(perf_counter() - start)
             except Exception as error:
                 logger.error("the store could not commit: %s", error)
                 failure = error
+                self.failed_commits.inc()
                 works += self._queue
                 self._queue = []
             self._end(works, failure)

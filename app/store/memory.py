@@ -39,6 +39,10 @@ class MemoryStore:
         self._free: list[int] = []
         self._max_series = max_series
 
+    def __len__(self) -> int:
+        """Return how many series are kept; see `SeriesStore`."""
+        return len(self._slots)
+
     @property
     def room(self) -> int:
         """How many more series may be kept; see `SeriesStore.room`."""

@@ -84,6 +84,10 @@ class Page:
 class SeriesStore(Protocol):
     """Keeps records by series."""
 
+    def __len__(self) -> int:
+        """Return how many series are kept."""
+        ...
+
     @property
     def room(self) -> int:
         """How many more series may be kept."""

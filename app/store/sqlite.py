@@ -220,6 +220,10 @@ class SqliteStore:
         self._deletions = 0
         self._checkpointing: asyncio.Task[None] | None = None
 
+    def __len__(self) -> int:
+        """Return how many series are kept; see `SeriesStore`."""
+        return len(self._names)
+
     @property
     def room(self) -> int:
         """How many more series may be kept; see `SeriesStore.room`."""

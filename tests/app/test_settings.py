@@ -48,6 +48,7 @@ def test_every_setting_is_a_variable(monkeypatch: pytest.MonkeyPatch) -> None:
         "api_keys": "read:0123456789abcdef",
         "api_keys_file": "/srv/keys",
         "allow_anonymous": "True",
+        "metrics_public": "True",
         "cors_origins": "https://a.example",
     }
     for name, value in values.items():

@@ -230,6 +230,16 @@ async def test_a_store_that_is_full_has_no_record_for_a_name_it_does_not_keep(
 # Delete
 
 
+async def test_series_are_counted_as_they_come_and_go(store: SeriesStore) -> None:
+    assert len(store) == 0
+
+    await put(store, ["a", "b"])
+    assert len(store) == 2
+
+    await store.delete(["a"])
+    assert len(store) == 1
+
+
 async def test_a_deleted_series_is_gone(store: SeriesStore) -> None:
     await put(store, ["a", "b", "c"])
 
