@@ -69,6 +69,7 @@ RUN groupadd --gid 10001 stepcast \
 COPY --from=service-dependencies /opt/stepcast /opt/stepcast
 COPY --from=project /opt/project /opt/stepcast
 COPY models/ models/
+ENV STEPCAST_LOG_FORMAT=json
 # Where series are kept; a volume that is put here takes over whose it is.
 RUN install --directory --owner stepcast --group stepcast var
 VOLUME /srv/stepcast/var

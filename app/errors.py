@@ -151,7 +151,7 @@ def document_of(error: Exception) -> dict[str, object]:
         status = HTTPStatus(error.status_code)
         title = TOO_LARGE if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE else status.phrase
         return document(error.status_code, title, str(error.detail))
-    logger.error("unexpected fault: %s", _frames(error))
+    logger.error("unexpected fault: %s", frames(error))
     return document(500, "Internal error", "The service failed to answer; its log says more.")
 
 
@@ -182,7 +182,7 @@ def _allowed(request: Request) -> list[str]:
     ]
 
 
-def _frames(error: BaseException) -> str:
+def frames(error: BaseException) -> str:
     """Return what kinds of error came one from the other, and where each was raised.
 
     Not their messages: `KeyError: 'some-series'`. What callers send stays out of the log.

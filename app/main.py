@@ -112,10 +112,10 @@ def create_app(
             CORSMiddleware,
             allow_origins=settings.cors_origins,
             allow_methods=["GET", "POST", "PUT", "DELETE"],
-            allow_headers=["authorization", "content-type"],
-            expose_headers=["retry-after", "www-authenticate"],
+            allow_headers=["authorization", "content-type", "x-request-id"],
+            expose_headers=["retry-after", "www-authenticate", "x-request-id"],
         )
-    app.add_middleware(Watch, metrics=metrics, routes=app.routes)
+    app.add_middleware(Watch, metrics=metrics, routes=app.routes, access_log=settings.access_log)
     for routes in (forecasting, batch, series, models, operations, docs):
         app.include_router(routes.router)
     errors.install(app)

@@ -15,12 +15,13 @@ import uvicorn
 
 from app.connection import Connection, Limits
 from app.gate import Traffic
+from app.logs import configure
 from app.main import create_app
 from app.security import EVERY_ANSWER, check_exposure, load_keys
 from app.services import load_services
 from app.settings import Settings
 
-logger = logging.getLogger("uvicorn.error")  # which has a handler
+logger = logging.getLogger(__name__)
 
 # Of the time to stop, what calls in flight may take; the rest is for the stores.
 _SHARE_OF_CALLS = 0.75
@@ -95,6 +96,7 @@ def serve(settings: Settings) -> None:
     """
     # Until the server runs.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    configure(settings)
     # Before anything is opened.
     keys = load_keys(settings)
     check_exposure(settings, keys)
@@ -113,6 +115,7 @@ def serve(settings: Settings) -> None:
         http=cast("Any", partial(Connection, limits=Limits.of(settings))),
         ws="none",
         lifespan="on",
+        log_config=None,
         access_log=False,
         server_header=False,
         proxy_headers=False,

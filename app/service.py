@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
+from contextvars import Context
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal, TypeVar
@@ -350,7 +351,8 @@ class ForecastService:
         expected = ANY_STEP if expected_step is None else expected_step
         self._waiting[waiting] = (unique_id, y, ds, clock, expected, row)
         if self._taking is None:
-            self._taking = asyncio.create_task(self._take_all_waiting())
+            # Of no one request: it takes what all of them wait for.
+            self._taking = asyncio.create_task(self._take_all_waiting(), context=Context())
         try:
             return await waiting
         except asyncio.CancelledError:  # its caller has gone

@@ -10,6 +10,8 @@ from forecaster.cursor import OnGap
 from forecaster.errors import InvalidRequestError
 from forecaster.model import Engine
 
+LogFormat = Literal["console", "json"]
+AccessLog = Literal["none", "failed", "all"]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
@@ -65,6 +67,10 @@ class Settings(BaseSettings):
         api_keys_file: A file of such keys, one a line; lines that begin with `#` are none.
         allow_anonymous: Without keys, answer more than this machine.
         metrics_public: With keys, tell `/metrics` to callers without one; not of single series.
+        log_format: How the log is written: `console`, for people, or `json`.
+        log_level: The least of what is logged.
+        access_log: Which answers have a line in the log: `none`, those that `failed` with a status
+            of 400 or more, or `all`.
         cors_origins: Origins whose pages may call, separated by commas; none by default.
     """
 
@@ -98,6 +104,9 @@ class Settings(BaseSettings):
     api_keys_file: Path | None = None
     allow_anonymous: bool = False
     metrics_public: bool = False
+    log_format: LogFormat = "console"
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    access_log: AccessLog = "none"
     cors_origins: Origins = ()
 
     @property

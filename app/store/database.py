@@ -15,6 +15,7 @@ import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
+from contextvars import Context
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
@@ -216,7 +217,8 @@ class Database:
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._queue.append(_Work(statements, publish, withdraw, done))
         if self._draining is None:
-            self._draining = asyncio.create_task(self._drain())
+            # Of no one request: it commits what all of them submit.
+            self._draining = asyncio.create_task(self._drain(), context=Context())
         return done
 
     async def fetch(self, sql: str, *parameters: object) -> list[tuple[Any, ...]]:

@@ -12,6 +12,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Sequence
+from contextvars import Context
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -351,7 +352,7 @@ class SqliteStore:
         while self._checkpointing is not None:
             await self._checkpointing
         if len(self._packing) or len(self._tail):
-            self._checkpointing = asyncio.create_task(self._write_checkpoint())
+            self._checkpointing = asyncio.create_task(self._write_checkpoint(), context=Context())
             await self._checkpointing
 
     # Reading
@@ -588,7 +589,7 @@ class SqliteStore:
         is_long = self._tail.seconds + self._packing.seconds > self._recovery_seconds / 2
         is_due = is_long or len(self._tail) + len(self._packing) >= _MOST_ENTRIES
         if is_due and self._checkpointing is None and self._clock() >= self._next_try:
-            self._checkpointing = asyncio.create_task(self._write_checkpoint())
+            self._checkpointing = asyncio.create_task(self._write_checkpoint(), context=Context())
 
     async def _write_checkpoint(self) -> None:
         """Write what the last checkpoint could not, and what came since.

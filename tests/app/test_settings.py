@@ -49,6 +49,9 @@ def test_every_setting_is_a_variable(monkeypatch: pytest.MonkeyPatch) -> None:
         "api_keys_file": "/srv/keys",
         "allow_anonymous": "True",
         "metrics_public": "True",
+        "log_format": "json",
+        "log_level": "warning",
+        "access_log": "failed",
         "cors_origins": "https://a.example",
     }
     for name, value in values.items():
@@ -97,6 +100,9 @@ def test_an_empty_variable_is_as_good_as_none(monkeypatch: pytest.MonkeyPatch) -
         ("body_timeout_seconds", "0"),
         ("stop_timeout_seconds", "inf"),
         ("allow_anonymous", "perhaps"),
+        ("log_format", "xml"),
+        ("log_level", "loud"),
+        ("access_log", "true"),
         ("cors_origins", "https://a.example/page"),
     ],
 )
