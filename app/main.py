@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
-from typing import Any, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
@@ -18,7 +18,11 @@ from app.routes.examples import declare_what_all_answer
 from app.security import HostCheck, KeyCheck, load_keys
 from app.services import Services, load_services
 from app.settings import Settings
+from app.tracing import Traces, close
 from app.watch import Watch
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.trace import TracerProvider
 
 _DESCRIPTION = """
 One-step-ahead forecasts from a stateful LSTM, for many series at once.
@@ -64,7 +68,10 @@ class Application(FastAPI):
 
 
 def create_app(
-    settings: Settings, services: Services | None = None, traffic: Traffic | None = None
+    settings: Settings,
+    services: Services | None = None,
+    traffic: Traffic | None = None,
+    tracing: "TracerProvider | None" = None,
 ) -> FastAPI:
     """Return the application.
 
@@ -73,6 +80,7 @@ def create_app(
         services: The services of models that are loaded already; by default those of
             `settings.models` are loaded when the application starts.
         traffic: What the server sees of the calls, and is told by it to let in no more.
+        tracing: Makes a span of each call; it is shut down with the application.
 
     Raises:
         InvalidRequestError: If the API keys of the settings are none.
@@ -88,6 +96,8 @@ def create_app(
         metrics.watch(ready)
         yield State(services=ready, settings=settings, metrics=metrics)
         await ready.close()
+        if tracing is not None:
+            await close(tracing)
 
     app = Application(
         title="Stepcast",
@@ -115,6 +125,8 @@ def create_app(
             allow_headers=["authorization", "content-type", "x-request-id"],
             expose_headers=["retry-after", "www-authenticate", "x-request-id"],
         )
+    if tracing is not None:
+        app.add_middleware(Traces, provider=tracing, routes=app.routes)
     app.add_middleware(Watch, metrics=metrics, routes=app.routes, access_log=settings.access_log)
     for routes in (forecasting, batch, series, models, operations, docs):
         app.include_router(routes.router)

@@ -20,6 +20,7 @@ from app.main import create_app
 from app.security import EVERY_ANSWER, check_exposure, load_keys
 from app.services import load_services
 from app.settings import Settings
+from app.tracing import is_on, open_provider
 
 logger = logging.getLogger(__name__)
 
@@ -101,7 +102,8 @@ def serve(settings: Settings) -> None:
     keys = load_keys(settings)
     check_exposure(settings, keys)
     traffic = Traffic()
-    app = create_app(settings, load_services(settings), traffic)
+    tracing = open_provider() if is_on(os.environ) else None
+    app = create_app(settings, load_services(settings), traffic, tracing)
     if keys is None:
         who = "anyone who reaches it" if settings.allow_anonymous else "this machine alone"
         logger.warning("no API keys: %s may read and write", who)

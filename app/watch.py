@@ -33,6 +33,11 @@ _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"})
 _NO_ANSWER = 0
 
 
+def method_of(scope: Scope) -> str:
+    """Return the method of a request, if it is one that there is."""
+    return scope["method"] if scope["method"] in _METHODS else OTHER
+
+
 class Routes:
     """The templates of paths, as `/series/{unique_id}`.
 
@@ -114,7 +119,7 @@ class Watch:
                 self._count(scope, status, perf_counter() - start)
 
     def _count(self, scope: Scope, status: int, seconds: float) -> None:
-        method = scope["method"] if scope["method"] in _METHODS else OTHER
+        method = method_of(scope)
         route = self._routes.template(scope)
         self._metrics.count(method, route, status, seconds)
         if status >= self._least_status:

@@ -16,6 +16,7 @@ DECLARED = {
     "dev": PROJECT["dependencies"]
     + EXTRAS["client"]
     + EXTRAS["mlflow"]
+    + EXTRAS["otel"]
     + EXTRAS["training"]
     + EXTRAS["dev"],
     "bench": [*PROJECT["dependencies"], *EXTRAS["bench"][1:], *EXTRAS["dev"][1:]],
