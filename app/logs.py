@@ -52,4 +52,4 @@ def _of_request(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
 
 
 def _told(exc_info: ExcInfo) -> str:
-    return frames(exc_info[1])
+    return f"Traceback, without messages:\n{frames(exc_info[1])}"

@@ -79,7 +79,7 @@ class Rounds:
                 process = starting.result()
             asyncio.run(self._call_and_kill(process))
             assert "Traceback" not in process.log, process.log
-            assert "ERROR" not in process.log, process.log
+            assert "[error" not in process.log, process.log
 
     async def _call_and_kill(self, process: Process) -> None:
         ready = asyncio.Event()

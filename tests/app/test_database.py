@@ -496,7 +496,7 @@ async def test_a_copy_may_be_made_while_it_serves(place: Place, tmp_path: Path) 
                 one.cancel()
             await asyncio.gather(*observing)
         assert process.stop() == 0
-        assert "ERROR" not in process.log
+        assert "[error" not in process.log
 
     for before, copied in copies:
         async with opened(copied) as service:

@@ -97,6 +97,7 @@ def test_a_fault_is_told_without_its_message(log_format: LogFormat) -> None:
         except KeyError:
             logging.getLogger("any").exception("it failed")
 
+    assert "Traceback" in stream.getvalue()  # which the tests of the process look for
     assert "KeyError" in stream.getvalue()
     assert "test_logs.py" in stream.getvalue()
     assert SECRET not in stream.getvalue()
