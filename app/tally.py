@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from math import isnan, nan
+from math import nan
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 from app.errors import NOT_VALID, slug
 from forecaster.errors import ForecastError
 from forecaster.scores import LEVELS
+
+# Each level with the places of its bounds in the forecast that stood.
+_BOUNDS = [(level, 2 * level + 1, 2 * level + 2) for level in range(len(LEVELS))]
 
 
 class Tally:
@@ -64,7 +67,9 @@ class Tally:
             records, last = records[applied], last[applied]
         self.outcomes["applied"] += len(records)
         # Plain numbers: most often there is one row, for which each sum would take NumPy longer.
-        for error, y, before, scale, (_, *bounds) in zip(
+        count, sum_error, sum_scaled, sum_change = 0, 0.0, 0.0, 0.0
+        inside = self.inside
+        for error, y, before, scale, stood in zip(
             records["error"].tolist(),
             records["y"].tolist(),
             last.tolist(),
@@ -72,15 +77,21 @@ class Tally:
             records["stood"].tolist(),
             strict=True,
         ):
-            if isnan(error):
-                continue  # it had no value, or no forecast
-            self.scored += 1
-            self.error += abs(error)
+            if error != error:
+                continue  # NaN: it had no value, or no forecast
+            size = abs(error)
+            count += 1
+            sum_error += size
             if scale > 0.0:
-                self.scaled_error += abs(error) / scale
-                self.scaled_change += abs(y - before) / scale
-            for level in range(len(LEVELS)):
-                self.inside[level] += bounds[2 * level] <= y <= bounds[2 * level + 1]
+                sum_scaled += size / scale
+                sum_change += abs(y - before) / scale
+            for level, low, high in _BOUNDS:
+                if stood[low] <= y <= stood[high]:
+                    inside[level] += 1
+        self.scored += count
+        self.error += sum_error
+        self.scaled_error += sum_scaled
+        self.scaled_change += sum_change
 
     def add_invalid(self, count: int) -> None:
         """Take in rows that were refused as they came."""
