@@ -98,6 +98,8 @@ async def observe(service: ForecastService, rows: Rows, ask: Ask) -> Columns:
     lost: StoreError | None = None
     count = 0
     async for taken in service.intake.take(rows):
+        if service.feed.listeners:
+            service.tell(rows, taken)
         answer.take(taken.rows, taken.records, service.model.forecaster)
         for row, outcome in taken.outcomes.items():
             if isinstance(outcome, ForecastError):

@@ -1,7 +1,8 @@
 """How many calls are let in: so many at once, and no more once the process is told to stop."""
 
 import asyncio
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -27,10 +28,12 @@ class Traffic:
     Args:
         calls: How many are in flight, probes aside.
         is_stopping: Whether the process was told to stop.
+        at_stop: What has calls come to their end that have none of themselves.
     """
 
     calls: int = 0
     is_stopping: bool = False
+    at_stop: list[Callable[[], None]] = field(default_factory=list)
 
 
 class Gate:

@@ -13,7 +13,7 @@ from app.gate import Gate, Traffic
 from app.hot import Handler, HotCalls
 from app.metrics import Metrics
 from app.paths import EncodedNames
-from app.routes import batch, docs, forecasting, models, operations, series
+from app.routes import batch, docs, events, forecasting, models, operations, series
 from app.routes.examples import declare_what_all_answer
 from app.security import HostCheck, KeyCheck, load_keys
 from app.services import Services, load_services
@@ -94,6 +94,7 @@ def create_app(
         ready = services or load_services(settings)
         await ready.start(settings)
         metrics.watch(ready)
+        traffic.at_stop.append(ready.end_events)
         yield State(services=ready, settings=settings, metrics=metrics)
         await ready.close()
         if tracing is not None:
@@ -128,7 +129,7 @@ def create_app(
     if tracing is not None:
         app.add_middleware(Traces, provider=tracing, routes=app.routes)
     app.add_middleware(Watch, metrics=metrics, routes=app.routes, access_log=settings.access_log)
-    for routes in (forecasting, batch, series, models, operations, docs):
+    for routes in (forecasting, batch, events, series, models, operations, docs):
         app.include_router(routes.router)
     errors.install(app)
     return app

@@ -40,9 +40,9 @@ class EncodedNames:
 
 
 class _Name(Convertor[str]):
-    """A name as it stands in a path: it does not end in `/history`."""
+    """A name as it stands in a path: it does not end in `/history`, nor in `/events`."""
 
-    regex = r"(?:.{0,7}|.*(?!/history).{8})"
+    regex = r"(?:(?!/events).{0,7}|.*(?!/history|./events).{8})"
 
     def convert(self, value: str) -> str:
         return value

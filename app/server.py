@@ -63,6 +63,8 @@ class Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop."""
         self._traffic.is_stopping = True
+        for end_calls in self._traffic.at_stop:
+            end_calls()
         # A thread, for the event loop may be what hangs, or another thread that Python waits for.
         timer = threading.Timer(self._stop_seconds, _give_up, [self._stop_seconds])
         timer.daemon = True

@@ -1,7 +1,7 @@
 """The forecasting service, free of HTTP: it joins a model's forecaster and a store."""
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextvars import Context
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,6 +10,7 @@ from typing import Literal, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from app.feed import Feed
 from app.intake import ANY_STEP, BLOCK, Intake, Rows, Status, Taken, full
 from app.store.protocol import Changed, SeriesStore
 from forecaster.calendar import Clock, Freq, format_ds, format_times
@@ -35,6 +36,7 @@ from forecaster.journal import (
     Season,
     covariates_of,
     is_after,
+    observed,
     of_history,
     put_covariates,
     resets,
@@ -142,12 +144,13 @@ class ResetUnfinishedError(StoreUnavailableError):
 
 @dataclass(frozen=True)
 class SeriesStatus:
-    """Where a series stands."""
+    """Where a series stands; `error` is that of its last observation, as in `Observed`."""
 
     unique_id: str
     step: int
     ds: int | str | None
     model: str
+    error: float | None
     next: ForecastStep | None
     scores: RunningScores
 
@@ -176,6 +179,14 @@ class Past:
 
     unique_id: str
     history: list[PastStep]
+
+
+@dataclass(frozen=True)
+class Moved:
+    """An observation that a series took, and where the series stands after it."""
+
+    observation: PastStep
+    series: SeriesStatus
 
 
 @dataclass(frozen=True)
@@ -256,6 +267,9 @@ _Waiting = dict[
 # What an observation is answered with.
 _NEXT = Ask()
 
+# How often listeners hear that there is nothing to hear: proxies cut what is silent for longer.
+HEARTBEAT_SECONDS = 15.0
+
 # How often a correction is worked out again because its series moved meanwhile.
 _ATTEMPTS = 20
 
@@ -274,6 +288,7 @@ class ForecastService:
         store: Keeps them.
         on_gap: What becomes of an observation that leaves steps out.
         season: The season of series about which nothing else is known.
+        max_listeners: How many may listen to its series at once.
     """
 
     def __init__(
@@ -283,9 +298,11 @@ class ForecastService:
         *,
         on_gap: OnGap = OnGap.REJECT,
         season: Season = NO_SEASON,
+        max_listeners: int = 100,
     ) -> None:
         self.model = model
         self.store = store
+        self.feed: Feed[Moved] = Feed(max_listeners)
         self._forecaster = model.forecaster
         self.covariates = model.forecaster.covariates
         self.freq = Freq.parse(model.manifest.freq) if model.manifest.freq else None
@@ -384,6 +401,8 @@ class ForecastService:
                 x=np.concatenate(x) if self.covariates.names else None,
             )
             async for taken in self.intake.take(rows):
+                if self.feed.listeners:
+                    self.tell(rows, taken)
                 for row, answer in self._answers(rows.ids, taken):
                     if isinstance(answer, ForecastError):
                         _refuse(futures[row], answer)
@@ -496,6 +515,7 @@ class ForecastService:
                 return Changed(current, False) if has_moved else changed
 
             if await self.store.update([unique_id], change):
+                self.feed.tell_again([unique_id])
                 return self._observed(unique_id, records, "applied")
         raise ConflictError(
             "the series moved while it was corrected; send the correction again",
@@ -512,6 +532,9 @@ class ForecastService:
         """
         entries = await self.store.history(unique_id)
         entries = entries[entries["mark"] != Mark.RESET][-limit:]
+        return Past(unique_id, self._past_steps(entries))
+
+    def _past_steps(self, entries: Entries) -> list[PastStep]:
         times = format_times(entries["ds"], entries["clock"])
         steps = []
         x = covariates_of(entries)
@@ -533,7 +556,44 @@ class ForecastService:
                     x={} if x is None else self.covariates.write(x[row]),
                 )
             )
-        return Past(unique_id, steps)
+        return steps
+
+    async def events(self, unique_id: str) -> AsyncIterator[Moved | SeriesStatus | None]:
+        """Yield what happens to a series, from now on.
+
+        First, and whenever something else than an observation moved it, or too much did at once,
+        comes where it stands; `None` comes where nothing happens for long. It ends with the series.
+
+        Raises:
+            SeriesNotFoundError: If there is no such series.
+            BusyError: If as many listen as may.
+        """
+        with self.feed.listening(unique_id) as listener:
+            yield await self.status(unique_id)
+            while not listener.is_closed:
+                heard = await listener.hear(HEARTBEAT_SECONDS)
+                if not heard and not listener.is_closed:
+                    yield None
+                for event in heard:
+                    if event is not None:
+                        yield event
+                        continue
+                    try:
+                        yield await self.status(unique_id)
+                    except SeriesNotFoundError:
+                        return
+
+    def tell(self, rows: Rows, taken: Taken) -> None:
+        """Tell those who listen of observations that were just taken."""
+        for at, row in enumerate(taken.rows.tolist()):
+            unique_id = rows.ids[row]
+            if unique_id not in self.feed.listeners or row in taken.outcomes:
+                continue
+            records = taken.records[at : at + 1]
+            x = None if rows.x is None else rows.x[row : row + 1]
+            entries = observed(records, np.zeros(1, np.intp), self._forecaster.entry, x)
+            status = self._status(unique_id, records)
+            self.feed.tell(unique_id, Moved(self._past_steps(entries)[0], status))
 
     async def forecast(
         self,
@@ -629,7 +689,9 @@ class ForecastService:
                 raise SeriesNotFoundError(unique_id)
             return self._reset(records)
 
-        return Reset(await self.store.update([unique_id], change))
+        found = await self.store.update([unique_id], change)
+        self.feed.tell_again([unique_id])
+        return Reset(found)
 
     async def reset_all(self) -> Reset:
         """Zero the recurrent state of every series.
@@ -646,6 +708,7 @@ class ForecastService:
                 if not done:
                     raise
                 raise ResetUnfinishedError(done, len(ids), error.__cause__) from error
+            self.feed.tell_again(ids[start : start + BLOCK])
             await asyncio.sleep(0)
         return Reset(done)
 
@@ -663,6 +726,7 @@ class ForecastService:
         """
         if not await self.store.delete([unique_id]):
             raise SeriesNotFoundError(unique_id)
+        self.feed.tell_again([unique_id])
 
     async def status(self, unique_id: str) -> SeriesStatus:
         """Return where a series stands.
@@ -724,7 +788,9 @@ class ForecastService:
                 dict.fromkeys(np.flatnonzero(stayed).tolist(), 0),
             )
 
-        return await self.store.update(ids, change)
+        are_put = await self.store.update(ids, change)
+        self.feed.tell_again(ids)
+        return are_put
 
     async def _put(
         self,
@@ -778,11 +844,13 @@ class ForecastService:
         return await in_slices(work), entries
 
     def _status(self, unique_id: str, records: Records) -> SeriesStatus:
+        error = float(records["error"][0])
         return SeriesStatus(
             unique_id=unique_id,
             step=int(records["step"][0]),
             ds=_last_ds(records[0]),
             model=self.model.name,
+            error=None if np.isnan(error) else error,
             next=self._next(records),
             scores=RunningScores.of(records[0]),
         )

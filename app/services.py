@@ -74,8 +74,14 @@ class Services:
             for service in self:
                 await service.start_from_training()
 
+    def end_events(self) -> None:
+        """Let everyone who listens to a series go."""
+        for service in self:
+            service.feed.close()
+
     async def close(self) -> None:
         """Let go of all stores, and then of their file, whichever of them cannot."""
+        self.end_events()
         async with AsyncExitStack() as stack:
             if self.database is not None:
                 stack.push_async_callback(self.database.close)
@@ -110,6 +116,7 @@ def load_services(
                 _open(model, database, settings),
                 on_gap=settings.on_gap or model.manifest.on_gap,
                 season=_season(model, settings),
+                max_listeners=settings.max_listeners,
             )
             for model in models
         ]

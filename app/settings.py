@@ -58,6 +58,7 @@ class Settings(BaseSettings):
             never less than one of the largest size.
         max_concurrency: The most calls in flight.
         max_connections: The most connections.
+        max_listeners: The most streams of what happens to the series of one model.
         head_timeout_seconds: How long a client may take to send the head of a request.
         body_timeout_seconds: How long a client may take to send a body.
         write_timeout_seconds: How long a client may leave an answer unread.
@@ -96,6 +97,7 @@ class Settings(BaseSettings):
     max_bytes_in_flight: int = Field(default=64_000_000, ge=1)
     max_concurrency: int = Field(default=1000, ge=1)
     max_connections: int = Field(default=2000, ge=1)
+    max_listeners: int = Field(default=100, ge=0)
     head_timeout_seconds: Seconds = 10.0
     body_timeout_seconds: Seconds = 30.0
     write_timeout_seconds: Seconds = 30.0

@@ -34,6 +34,7 @@ _STATUS = {
     "step": 24,
     "ds": "1902-12-01T00:00:00Z",
     "model": "shampoo",
+    "error": 37.7,
     "next": examples.NEXT,
     "scores": examples.SCORES,
 }

@@ -41,6 +41,7 @@ def test_every_setting_is_a_variable(monkeypatch: pytest.MonkeyPatch) -> None:
         "max_bytes_in_flight": "11",
         "max_concurrency": "12",
         "max_connections": "13",
+        "max_listeners": "14",
         "head_timeout_seconds": "1.5",
         "body_timeout_seconds": "2.5",
         "write_timeout_seconds": "3.5",
