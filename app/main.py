@@ -13,7 +13,7 @@ from app.gate import Gate, Traffic
 from app.hot import Handler, HotCalls
 from app.metrics import Metrics
 from app.paths import EncodedNames
-from app.routes import batch, docs, events, forecasting, models, operations, series
+from app.routes import batch, dashboard, docs, events, forecasting, models, operations, series
 from app.routes.examples import declare_what_all_answer
 from app.security import HostCheck, KeyCheck, load_keys
 from app.services import Services, load_services
@@ -129,7 +129,16 @@ def create_app(
     if tracing is not None:
         app.add_middleware(Traces, provider=tracing, routes=app.routes)
     app.add_middleware(Watch, metrics=metrics, routes=app.routes, access_log=settings.access_log)
-    for routes in (forecasting, batch, events, series, models, operations, docs):
+    for routes in (
+        forecasting,
+        batch,
+        events,
+        series,
+        models,
+        operations,
+        docs,
+        dashboard,
+    ):
         app.include_router(routes.router)
     errors.install(app)
     return app

@@ -22,8 +22,10 @@ LEAST_CHARACTERS = 16
 # Visible ASCII. A comma separates keys, so none holds one.
 _KEY = re.compile(rb"[\x21-\x2b\x2d-\x7e]+")
 
-# What needs no key: probes, and the page that says how to use one.
-PUBLIC = frozenset({"/health/live", "/health/ready", "/docs", "/openapi.json"})
+# What needs no key: probes, and the pages that ask for one or say how to use it.
+PUBLIC = frozenset({"/", "/health/live", "/health/ready", "/docs", "/openapi.json"})
+# What the dashboard is made of; nothing of any series or model.
+_PUBLIC_FILES = "/dashboard/"
 # The POST calls that change nothing.
 READING_CALLS = frozenset({"/forecast", "/forecast/batch"})
 _READING_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -38,6 +40,11 @@ _CHALLENGE = {"www-authenticate": "Bearer"}
 
 # On every answer: a browser takes JSON for nothing else.
 EVERY_ANSWER = (("x-content-type-options", "nosniff"),)
+
+
+def is_public(path: str) -> bool:
+    """Say whether a call needs no key."""
+    return path in PUBLIC or path.startswith(_PUBLIC_FILES)
 
 
 def may_change(method: str, path: str) -> bool:
@@ -152,7 +159,7 @@ class KeyCheck:
     def _is_public(self, scope: Scope) -> bool:
         if scope["path"] == METRICS:
             return self._has_public_metrics and not scope["query_string"]
-        return scope["path"] in PUBLIC
+        return is_public(scope["path"])
 
 
 # Without keys
