@@ -44,7 +44,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(skip)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The bundled models, and one with covariates."""
     folder = tmp_path_factory.mktemp("dashboard") / "models"
@@ -53,7 +53,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def process(models: Path) -> Iterator[Process]:
     """A service without keys that keeps histories."""
     store = f"sqlite:///{models.parent}/s.db"
@@ -61,7 +61,7 @@ def process(models: Path) -> Iterator[Process]:
         yield process
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def in_memory(models: Path) -> Iterator[Process]:
     """A service that keeps no history, and asks for a key."""
     variables = {"STEPCAST_MODELS": str(models), "STEPCAST_API_KEYS": f"read:{READ},{WRITE}"}
@@ -69,8 +69,9 @@ def in_memory(models: Path) -> Iterator[Process]:
         yield process
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    # Closed with its module: its event loop is in the way of tests that have one of their own.
     assert _CHROMIUM is not None
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=_CHROMIUM, args=_FLAGS)
