@@ -166,10 +166,11 @@ async def forecast(
                 ids[start + at], int(steps[at]), forecaster.context
             )
             status[start + at], detail[start + at] = slug(error), _detail(error)
-        for number in range(start, min(start + BLOCK, len(ids))):
-            if number in faults:
-                status[number], detail[number] = NOT_VALID, faults[number]
-        is_valid = np.array([start + at not in faults for at in range(len(steps))], np.bool_)
+        is_valid = np.ones(len(steps), np.bool_)
+        for number, fault in faults.items():
+            if start <= number < start + len(steps):
+                status[number], detail[number] = NOT_VALID, fault
+                is_valid[number - start] = False
         ready = np.flatnonzero((steps >= forecaster.context) & is_valid)
         rows = start + ready
         known = None if x is None else x[rows]

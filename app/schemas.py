@@ -32,6 +32,7 @@ from forecaster.errors import InvalidRequestError
 from forecaster.journal import Season
 from forecaster.scores import LEVELS
 from forecaster.season import make_season
+from forecaster.spec import MOST_COVARIATES
 
 _ISO = re.compile(
     r"\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d{1,6})?)?([Zz]|[+-]\d{2}:?\d{2})?)?", re.ASCII
@@ -73,18 +74,17 @@ Ds = Annotated[
 ]
 # A covariate's value: a number, or one of the words that the model knows.
 Covariate = Value | Annotated[str, Field(max_length=64)] | None
-_MOST_COVARIATES = 256
 Covariates = Annotated[
     dict[str, Covariate],
     Field(
-        max_length=_MOST_COVARIATES,
+        max_length=MOST_COVARIATES,
         description="The model's covariates by name, null where one is missing.",
     ),
 ]
 CovariateColumns = Annotated[
     dict[str, Annotated[list[Covariate], Field(fail_fast=True)]],
     Field(
-        max_length=_MOST_COVARIATES,
+        max_length=MOST_COVARIATES,
         description="The model's covariates by name, a value for each y, null where one is "
         "missing.",
     ),
@@ -92,7 +92,7 @@ CovariateColumns = Annotated[
 Ahead = Annotated[
     dict[str, Annotated[list[Covariate], Field(fail_fast=True)]],
     Field(
-        max_length=_MOST_COVARIATES,
+        max_length=MOST_COVARIATES,
         description="The covariates that the model knows ahead, by name, a value for each of the "
         "h steps, null where one is not known.",
     ),
@@ -399,7 +399,7 @@ class RowsBody(BatchBody):
     x: Annotated[
         dict[str, list[Covariate]] | None,
         Field(
-            max_length=_MOST_COVARIATES,
+            max_length=MOST_COVARIATES,
             description="The model's covariates by name, a value for each row, null where one is "
             "missing.",
         ),
@@ -459,7 +459,7 @@ class ForecastBatchRequest(BatchBody, AskBody):
     x_future: Annotated[
         dict[str, list[Annotated[list[Covariate], Field(fail_fast=True)]]] | None,
         Field(
-            max_length=_MOST_COVARIATES,
+            max_length=MOST_COVARIATES,
             description="The covariates that the model knows ahead, by name: for each unique_id a "
             "list with a value for each of the h steps, null where one is not known.",
         ),
