@@ -79,6 +79,15 @@ class Batches:
             self.inputs[:count], self.starts[:count], self.targets[:count], self.weights[:count]
         )
 
+    def rows(self, which: NDArray[np.intp]) -> "Batches":
+        """Return some rows of every batch."""
+        return Batches(
+            self.inputs[:, which],
+            self.starts[:, which],
+            self.targets[:, which],
+            self.weights[:, which],
+        )
+
 
 def samples(
     transform: Transform,

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from forecaster.head import Head
-from forecaster.network import Weights
+from forecaster.network import NumpyNetwork, Weights
 from forecaster.spec import (
     QUANTILES,
     HeadSpec,
@@ -83,6 +83,26 @@ def test_four_networks_with_the_same_weights_agree(
 
     assert apart.keys() == {"keras, batch 1", "numpy, batch 1", "numpy, batch K"}
     assert max(apart.values()) <= PARITY
+
+
+def test_the_rows_that_are_held_against_each_other_are_those_that_are_fed() -> None:
+    """A panel of one series fills the last row alone here; the others are padding."""
+    spec = NetworkSpec(features=1, units=(3,), outputs=10)
+    network = network_of(spec, batch=30, window=4)
+    batches = random_batches(np.random.default_rng(1), batches=2, rows=30, window=4, features=1)
+    batches.inputs[:, :-1] = 0.0
+    seen: list[int] = []
+
+    def step(self: NumpyNetwork, x: Array, h: Array, c: Array) -> tuple[Array, Array, Array]:
+        seen.append(int(np.count_nonzero(x)))
+        return _step(self, x, h, c)
+
+    _step = NumpyNetwork.step
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(NumpyNetwork, "step", step)
+        check_parity(network, model_of(spec), batches)
+
+    assert sum(seen) == 2 * 8  # by the NumPy network, row by row and side by side
 
 
 def test_parity_check_refuses_a_network_that_is_not_the_trained_one(
