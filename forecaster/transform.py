@@ -16,7 +16,7 @@ Records = NDArray[np.void]
 
 # Inputs and targets further out than this say no more to the network, and an infinity would stay
 # in its state for good.
-_LIMIT = 100.0
+LIMIT = 100.0
 
 # Once so many differences are known, one counts for no more than so many times the running scale:
 # an outlier would blow the scale up for thousands of steps, a new scale is reached all the same.
@@ -140,7 +140,7 @@ class PlainTransform:
                 # A series that never moved has no scale: its next change is none.
                 size = records["rms"][:, None]
                 scaled = change / np.where(size > 0, size, np.inf)
-        return np.maximum(np.minimum(scaled, _LIMIT), -_LIMIT)
+        return np.maximum(np.minimum(scaled, LIMIT), -LIMIT)
 
 
 def _minmax(scaler: MinMaxScaler) -> tuple[float, float]:

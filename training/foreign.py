@@ -7,6 +7,7 @@ feature. Everything else is refused by name, for it would be served as something
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 import joblib
@@ -22,6 +23,8 @@ from training.errors import UnservableError
 
 _ONE_WAY = "a forecast is made step by step, so nothing comes from the other end; use LSTM"
 _ONLY_LSTM = "only LSTM layers can be served; fit one, or use `stepcast train`"
+# Keras tells the whole configuration of a network that it cannot load.
+_LONGEST_SHOWN = 400
 _REMEDIES = {
     "Bidirectional": _ONE_WAY,
     "GRU": _ONLY_LSTM,
@@ -68,10 +71,9 @@ def read_network(path: Path) -> OwnNetwork:
         )
     try:
         model = keras.saving.load_model(path, compile=False)
-    except (OSError, TypeError, ValueError, KeyError) as error:
-        raise UnservableError(
-            path, f"Keras cannot load it: {str(error).splitlines()[0]}"
-        ) from error
+    except Exception as error:  # a damaged file raises whatever zip, HDF5 or TensorFlow raise
+        reason = shorten(str(error) or repr(error), _LONGEST_SHOWN, placeholder=" ...")
+        raise UnservableError(path, f"Keras cannot load it: {reason}") from error
     lstms, head = _layers(path, model)
     batch, window, features = model.input_shape
     if features != 1:
@@ -83,6 +85,8 @@ def read_network(path: Path) -> OwnNetwork:
     _check_head(path, head)
     for lstm in lstms:
         _check_lstm(path, lstm)
+    for layer in (*lstms, head):
+        _check_precision(path, layer)
     weights = _weights(lstms, head)
     for name, values in weights.items():
         if not np.isfinite(values).all():
@@ -138,11 +142,16 @@ def scaler_of(fitted: object, path: Path) -> MinMaxScaler:
     columns = getattr(fitted, "n_features_in_", None)
     if columns is None:
         raise UnservableError(path, f"the {kind} is not fitted; save it after fit")
-    if columns != 1:
+    is_standard = isinstance(fitted, StandardScaler)
+    told = ("mean_", "scale_") if is_standard else ("data_min_", "data_max_")
+    # Textbooks fit one to pairs of a value and the next, two columns of the same range.
+    if any(np.ptp(values) > 0 for name in told if (values := getattr(fitted, name)) is not None):
         raise UnservableError(
-            path, f"expected a scaler of 1 column, found {columns}; fit one for the series alone"
+            path,
+            f"its {columns} columns are not scaled alike, and a series has one scale; fit one for "
+            "the series alone",
         )
-    if isinstance(fitted, StandardScaler):
+    if is_standard:
         mean = float(fitted.mean_[0]) if fitted.with_mean else 0.0
         deviation = float(fitted.scale_[0]) if fitted.with_std else 1.0
         # One deviation to either side of the mean is -1 and 1.
@@ -233,6 +242,15 @@ def _check_head(path: Path, head: Any) -> None:
             path,
             f"layer {head.name!r} has {head.units} units, expected 1: the next value. Forecasts "
             "further ahead are rolled on from it",
+        )
+
+
+def _check_precision(path: Path, layer: Any) -> None:
+    if layer.compute_dtype not in ("float32", "float64"):
+        raise UnservableError(
+            path,
+            f"layer {layer.name!r} computes in {layer.compute_dtype}, only float32 and float64 can "
+            "be served; its answers would not be the same",
         )
 
 

@@ -20,7 +20,7 @@ from forecaster.spec import (
     PlainTransformSpec,
     Policy,
 )
-from forecaster.transform import PlainTransform
+from forecaster.transform import LIMIT, PlainTransform
 from training.backtest import Walk, backtest, check_walk, default_test, usual_season
 from training.data import Panel
 from training.errors import DataError
@@ -89,6 +89,7 @@ def import_model(
     transform = PlainTransform(transform_spec, scaler)
     check_walk(history, held_back, transform.context)
     streams = samples(transform, [series.y for series in history.series])
+    _check_scale(panel, transform, file)
     if not any(stream.weights.any() for stream in streams):
         raise DataError(
             f"expected more than {transform.context} observations before the last "
@@ -144,6 +145,21 @@ def _check_name(name: str) -> None:
     except ValidationError as error:
         told = error.errors(include_url=False)[0]["msg"]
         raise InvalidRequestError(f"name: {told}, found {name!r}") from error
+
+
+def _check_scale(panel: Panel, transform: PlainTransform, file: str) -> None:
+    """Refuse what would be cut off before the network sees it, and so not be forecast by it."""
+    for series, stream in zip(
+        panel.series, samples(transform, [one.y for one in panel.series]), strict=True
+    ):
+        largest = float(np.abs(stream.inputs).max(initial=0))
+        if largest >= LIMIT:
+            raise DataError(
+                f"series {series.unique_id!r} reaches {LIMIT:g} or more once scaled, where it is "
+                "cut off before the network sees it; is it on the scale that the scaler was fitted "
+                "to, and --difference what was taken before?",
+                path=file,
+            )
 
 
 def _longest(batches: Batches) -> Batches:

@@ -367,6 +367,10 @@ REFUSED: dict[str, tuple[Callable[[], keras.Model], str]] = {
         lambda: network(LSTM(2, stateful=True, return_sequences=True), LSTM(2), Dense(1)),
         "some LSTM layers are stateful and some are not",
     ),
+    "half precision": (
+        lambda: network(LSTM(2, dtype="mixed_float16"), Dense(1)),
+        "layer 'lstm.*' computes in float16, only float32 and float64 can be served",
+    ),
     "functional": (functional, "expected a Sequential, found a Functional"),
     "code": (
         lambda: network(LSTM(2), Dense(1), Lambda(lambda x: x)),
@@ -401,6 +405,46 @@ def test_a_network_whose_fit_diverged_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(UnservableError, match="head/bias is not all numbers: the fit diverged"):
         read_network(tmp_path / "model.keras")
+
+
+def test_a_damaged_network_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "model.keras"
+    network(LSTM(2), Dense(1)).save(path)
+    content = path.read_bytes()
+    at = content.index(b'"units"')
+    path.write_bytes(content[:at] + b"?" + content[at + 1 :])
+
+    with pytest.raises(UnservableError, match=r"Keras cannot load it: Bad CRC-32 .+config\.json"):
+        read_network(path)
+
+
+def test_a_network_of_a_class_that_is_not_known_is_refused_in_a_line(tmp_path: Path) -> None:
+    class Own(keras.Sequential):  # type: ignore[misc]
+        """Somebody's own kind of network."""
+
+    path = tmp_path / "model.keras"
+    Own([keras.Input(batch_shape=ONE_STEP), LSTM(2), Dense(1)]).save(path)
+
+    with pytest.raises(UnservableError, match="Could not locate class 'Own'") as refused:
+        read_network(path)
+    assert len(str(refused.value)) < 600
+
+
+def test_data_on_another_scale_than_the_network_was_fitted_on_are_refused(tmp_path: Path) -> None:
+    """They would be cut off before the network sees them, and the forecasts not be its own."""
+    files = saved(tmp_path, network(LSTM(3, stateful=True), Dense(1)), fitted(MinMaxScaler, 1))
+    panel = panel_of(tmp_path, SERIES, 200 * SERIES)
+
+    with pytest.raises(DataError, match=r"series\.csv: series 's1' reaches 100 .+--difference"):
+        import_model(
+            read_network(files[0]),
+            read_scaler(files[1]),
+            panel,
+            tmp_path / "own",
+            difference=1,
+            file="series.csv",
+        )
+    assert not (tmp_path / "own").exists()
 
 
 def test_a_name_that_is_none_is_refused(tmp_path: Path) -> None:
@@ -454,7 +498,8 @@ TWO = np.arange(6.0).reshape(3, 2)
         ),
         ({"mean": 0}, "expected a MinMaxScaler or a StandardScaler, found dict"),
         (StandardScaler(), "the StandardScaler is not fitted; save it after fit"),
-        (MinMaxScaler().fit(TWO), "expected a scaler of 1 column, found 2"),
+        (MinMaxScaler().fit(TWO), "its 2 columns are not scaled alike, .+ for the series alone"),
+        (StandardScaler().fit(TWO), "its 2 columns are not scaled alike"),
         (fitted(MinMaxScaler, 0, feature_range=(0, 1e7)), "feature_max: Input should be"),
         (fitted(MinMaxScaler, 0, clip=True), "the MinMaxScaler clips, .+; set clip=False"),
     ],
@@ -467,6 +512,18 @@ def test_a_scaler_that_cannot_be_served_is_refused(
 
     with pytest.raises(UnservableError, match=rf"scaler\.joblib: {reason}"):
         read_scaler(path)
+
+
+def test_a_scaler_of_pairs_serves_where_both_are_scaled_alike(tmp_path: Path) -> None:
+    """The best known tutorial fits one to pairs, each change beside the one before it."""
+    changes = np.diff(SERIES)
+    pairs = np.column_stack([np.append(0.0, changes[:-1]), changes])
+    joblib.dump(MinMaxScaler((-1, 1)).fit(pairs), tmp_path / "pairs.joblib")
+    joblib.dump(MinMaxScaler((-1, 1)).fit(changes[:, None]), tmp_path / "one.joblib")
+
+    pair, one = (read_scaler(tmp_path / name) for name in ("pairs.joblib", "one.joblib"))
+
+    assert pair == one
 
 
 @pytest.mark.parametrize(
