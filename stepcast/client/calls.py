@@ -6,9 +6,11 @@ that the plans return.
 
 import json
 import math
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
+from decimal import Decimal
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 from urllib.parse import quote
@@ -44,6 +46,8 @@ Season: TypeAlias = int | tuple[int, int]
 # What a covariate is: a number, or a word; None or NaN where it is missing.
 Value: TypeAlias = float | str | None
 
+# What is finer than microseconds, where it is nothing; the service reads no further.
+_DIGITS_OF_NOTHING = re.compile(r"(?<=\.\d{6})0+$")
 _UNKNOWN_SERIES = "urn:stepcast:unknown-series"
 
 
@@ -442,9 +446,9 @@ def _columns(field: str, x: Mapping[str, Iterable[Value]] | None) -> dict[str, l
 
 
 def _value(value: Value) -> Value:
-    if value is None or isinstance(value, str):
-        return value
-    return None if math.isnan(value) else value
+    if isinstance(value, Real | Decimal):
+        return None if math.isnan(value) else value
+    return None if repr(value) == "<NA>" else value  # of pandas, which is not imported for this
 
 
 def _part(table: dict[str, Any], rows: Sequence[int]) -> dict[str, Any]:
@@ -473,8 +477,10 @@ def _plain(value: Any) -> Any:
         return value.isoformat()
     if isinstance(value, Integral):
         return int(value)
-    if isinstance(value, Real):
+    if isinstance(value, Real | Decimal):
         return float(value)
+    if type(value).__name__ == "datetime64":  # of NumPy, which is not imported for this
+        return _DIGITS_OF_NOTHING.sub("", str(value))
     raise TypeError(f"{value!r} cannot be sent: expected a number, text, or a time")
 
 

@@ -53,11 +53,11 @@ class _Connection(Generic[Transport]):
             transport: How requests travel, for proxies, certificates of your own, and tests.
 
         Raises:
-            InvalidError: If `url` is none, or `chunk_rows` is below 1.
+            InvalidError: If `url` or `api_key` is none, or `chunk_rows` is below 1.
         """
         if chunk_rows < 1:
             raise InvalidError(f"chunk_rows: expected 1 or more, found {chunk_rows}")
-        key = api_key or os.environ.get("STEPCAST_API_KEY")
+        key = _checked_key(api_key or os.environ.get("STEPCAST_API_KEY", ""))
         self._calls = Calls(model, retries or Retries(), chunk_rows)
         self._open(
             base_url=_checked(url),
@@ -78,6 +78,14 @@ def _checked(url: str) -> httpx.URL:
         raise InvalidError(f"{url!r} is no URL: {error}") from error
     if found.scheme not in ("http", "https") or not found.host:
         raise InvalidError(f"{url!r} is no URL: expected http:// or https:// and a host")
+    return found
+
+
+def _checked_key(key: str) -> str:
+    """Return a key without the space around it, as the service reads it; no error tells it."""
+    found = key.strip()
+    if not (found.isascii() and found.isprintable() and " " not in found):
+        raise InvalidError("api_key: expected visible ASCII characters, as the service's keys have")
     return found
 
 

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -39,6 +40,8 @@ def columns_of(frame: pd.DataFrame, x: Iterable[str] = ()) -> dict[str, Any]:
     }
     if "ds" in frame.columns:
         columns["ds"] = _times(_column(frame, "ds"))
+    elif "ds" in frame.index.names:
+        raise InvalidError("ds is the frame's index: make it a column by frame.reset_index()")
     known = {name: _values(_column(frame, name, "x names others")) for name in x}
     return columns | ({"x": known} if known else {})
 
@@ -113,9 +116,13 @@ def check_times(ahead: pd.DataFrame, forecast: pd.DataFrame) -> None:
 def names_of(ids: Iterable[Any]) -> list[Any]:
     """Return the names of series; whole numbers become text."""
     column = ids if isinstance(ids, pd.Series) else pd.Series(list(ids))
-    if pd.api.types.is_integer_dtype(column.dtype):
-        column = column.astype("string")
-    return _plain(column)
+    is_text = isinstance(column.dtype, pd.StringDtype)
+    names = _plain(column)
+    return names if is_text else [_name(one) for one in names]
+
+
+def _name(one: Any) -> Any:
+    return str(one) if isinstance(one, Integral) and not isinstance(one, bool) else one
 
 
 def frame_of(answers: list[Columns], index: pd.Index | None = None) -> pd.DataFrame:
@@ -187,6 +194,8 @@ def _times(column: "pd.Series[Any]") -> list[Any]:
     if not pd.api.types.is_datetime64_any_dtype(column.dtype):
         return _plain(column)
     zone = ""
+    if isinstance(column.dtype, pd.ArrowDtype):
+        column = pd.to_datetime(column)
     if isinstance(column.dtype, pd.DatetimeTZDtype):
         column, zone = column.dt.tz_convert("UTC").dt.tz_localize(None), "Z"
     times = column.to_numpy()

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime
+from decimal import Decimal
 from inspect import signature
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 import httpx
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -376,6 +378,19 @@ def test_whole_numbers_are_names_too(client: Client) -> None:
     ]
 
 
+@pytest.mark.parametrize("dtype", ["int64", "Int64", "object", "category", "int64[pyarrow]"])
+def test_whole_numbers_are_names_in_every_kind_of_column(dtype: str) -> None:
+    frame = pd.DataFrame({"unique_id": pd.Series([7, 8, 7], dtype=dtype), "y": [1.0, 2.0, 3.0]})
+
+    assert columns_of(frame)["unique_id"] == ["7", "8", "7"]
+
+
+def test_what_is_no_name_goes_as_it_is_for_the_service_to_refuse() -> None:
+    frame = pd.DataFrame({"unique_id": pd.Series([True, 1.5, None], dtype="object"), "y": 1.0})
+
+    assert columns_of(frame)["unique_id"] == [True, 1.5, None]
+
+
 def test_times_may_be_whole_numbers(process: Process, client: Client) -> None:
     frame = pd.DataFrame({"unique_id": ["n"] * 3, "ds": [5, 6, 9], "y": [1.0, 2.0, 3.0]})
 
@@ -406,6 +421,46 @@ def test_a_frame_without_rows_changes_nothing(client: Client) -> None:
 def test_a_frame_without_a_column_names_it(client: Client) -> None:
     with pytest.raises(InvalidError, match="expected a column 'y', found 'unique_id', 'value'"):
         client.observe(pd.DataFrame({"unique_id": ["a"], "value": [1.0]}))
+
+
+@pytest.mark.parametrize("index", ["ds", ["ds", "unique_id"]])
+def test_times_in_the_index_are_not_left_out_unseen(index: str | list[str]) -> None:
+    frame = table().set_index(index, drop=False).drop(columns="ds")
+
+    with pytest.raises(InvalidError, match=r"ds is the frame's index: .+ frame\.reset_index"):
+        columns_of(frame)
+
+
+ARROW: dict[str, tuple[pa.DataType, str]] = {
+    "dates": (pa.date32(), "2024-01-31T00:00:00.000000"),
+    "nanoseconds": (pa.timestamp("ns"), "2024-01-31T00:00:00.000000"),
+    "with a zone": (pa.timestamp("us", "Europe/Berlin"), "2024-01-30T23:00:00.000000Z"),
+}
+
+
+@pytest.mark.parametrize("kind", ARROW)
+def test_times_of_arrow_go_out_as_others_do(kind: str) -> None:
+    dtype, expected = ARROW[kind]
+    day = pd.Timestamp("2024-01-31", tz=getattr(dtype, "tz", None))
+    column = pd.Series([day.date() if kind == "dates" else day, None], dtype=pd.ArrowDtype(dtype))
+
+    assert columns_of(pd.DataFrame({"unique_id": "a", "y": 1.0, "ds": column}))["ds"] == [
+        expected,
+        None,
+    ]
+
+
+def test_columns_of_a_frame_are_histories_too(client: Client) -> None:
+    """Their values as NumPy or pandas has them, with its own mark of what is missing."""
+    frame = pd.DataFrame(
+        {"ds": pd.date_range("2024-01-01", periods=4, unit="ns"), "y": [3, 4, 5, None]}
+    )
+
+    seeded = client.seed_one("a", frame["y"].astype("Int64"), frame["ds"].to_numpy())
+
+    assert seeded.ds == datetime(2024, 1, 4, tzinfo=UTC)
+    assert client.history("a")["y"].isna().tolist() == [False, False, False, True]
+    assert client.observe_one("a", Decimal("4.5"), np.datetime64("2024-01-05")).step == 5  # type: ignore[arg-type]
 
 
 def test_a_history_is_a_frame(client: Client) -> None:

@@ -417,6 +417,22 @@ def test_a_key_is_sent_along(make: Callable[..., Any], monkeypatch: pytest.Monke
     assert keys(server) == [None, "Bearer from-the-environment", "Bearer given"]
 
 
+def test_the_line_end_of_a_file_is_no_part_of_a_key() -> None:
+    server = Server(taken())
+
+    plainly(server, with_ds, api_key="from-a-file\n")
+
+    assert keys(server) == ["Bearer from-a-file"]
+
+
+@pytest.mark.parametrize("key", ["se\ncret", "se cret", "sécret"])
+def test_a_key_that_is_none_is_refused_and_not_told(key: str) -> None:
+    with pytest.raises(InvalidError, match="api_key: expected visible ASCII") as refused:
+        Client(api_key=key)
+
+    assert "cret" not in str(refused.value)
+
+
 def test_no_history_is_sent_in_two_parts() -> None:
     ids = ["a", "b", "a", "c", "b", "a", "d"]
     frame = pd.DataFrame({"unique_id": ids, "y": range(7)})
