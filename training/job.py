@@ -76,7 +76,8 @@ def train(
         ArtifactError: If the model exists and may not be replaced.
         DivergedError: If the fit ended in weights that are no numbers.
         ParityError: If the exported network is not the trained one.
-        TrackingError: If the model is written, but MLflow does not take its run.
+        TrackingError: If MLflow does not answer before anything is done, or the model is written,
+            but MLflow does not take its run.
     """
     folder = models / job.name
     check_free(folder, replace=replace)

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import redirect_stdout
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 from pydantic import JsonValue
@@ -14,13 +15,22 @@ from training.report import Run
 
 
 def check_tracking() -> None:
-    """See that MLflow is there if it is to be told, before a training begins.
+    """See that MLflow is there and answers if it is to be told, before a training begins.
 
     Raises:
         ImportError: If it is not installed.
+        TrackingError: If it does not answer.
     """
-    if _address():
-        _mlflow()
+    if not _address():
+        return
+    mlflow = _mlflow()
+    try:
+        mlflow.search_experiments(max_results=1)
+    except mlflow.MlflowException as error:
+        raise TrackingError(
+            f"MLflow at {_address()} does not answer: {_line(error)}; set MLFLOW_TRACKING_URI to "
+            "a server's http address, or unset it to train without"
+        ) from error
 
 
 def track(
@@ -55,7 +65,7 @@ def track(
             mlflow.log_artifacts(str(folder), "model")
     except mlflow.MlflowException as error:
         raise TrackingError(
-            f"{folder} is written, but MLflow at {_address()} did not take its run: {error}"
+            f"{folder} is written, but MLflow at {_address()} did not take its run: {_line(error)}"
         ) from error
 
 
@@ -65,9 +75,15 @@ def _address() -> str | None:
 
 def _mlflow() -> Any:
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # it would tell its makers too
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")  # by default four minutes of them
     import mlflow
 
     return mlflow
+
+
+def _line(error: Exception) -> str:
+    """Return what an error says in one line, its advice left out where it is long."""
+    return shorten(str(error), 300, placeholder=" ...")
 
 
 def _flat(tree: Mapping[str, Any], separator: str) -> Iterator[tuple[str, Any]]:

@@ -67,10 +67,25 @@ def test_an_mlflow_that_is_not_installed_is_missed_before_a_training(
         check_tracking()
 
 
-def test_a_run_that_is_not_taken_leaves_the_model(tmp_path: Path) -> None:
-    ended = trained(tmp_path, {"MLFLOW_TRACKING_URI": "nowhere://"})
+@pytest.mark.parametrize("address", ["nowhere://", "sqlite:///runs.db"])
+def test_an_mlflow_that_does_not_answer_is_missed_before_a_training(
+    address: str, tmp_path: Path
+) -> None:
+    """It was missed after it: what had been fitted for ten minutes ended in an error."""
+    ended = trained(tmp_path, {"MLFLOW_TRACKING_URI": address})
 
     assert ended.returncode == 1
-    assert "is written, but MLflow at nowhere:// did not take its run" in ended.stderr
+    assert ended.stderr.startswith(f"error: MLflow at {address} does not answer: ")
+    assert "or unset it to train without\n" in ended.stderr
+    assert not (tmp_path / "models").exists()
+
+
+def test_a_run_that_is_not_taken_leaves_the_model(tmp_path: Path) -> None:
+    address = (tmp_path / "runs").as_uri()
+
+    ended = trained(tmp_path, {"MLFLOW_TRACKING_URI": address, "MLFLOW_RUN_ID": "none"})
+
+    assert ended.returncode == 1
+    assert f"is written, but MLflow at {address} did not take its run" in ended.stderr
     assert "Traceback" not in ended.stderr
     assert (tmp_path / "models" / "brief" / "manifest.json").exists()
