@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import joblib
 import pytest
 
 from tests.app.running import ROOT, serving, stepcast
@@ -25,6 +26,12 @@ def block(kind: str, folder: Path) -> str:
     for name in ("model.keras", "scaler.joblib"):
         found = found.replace(name, str(folder / name))
     return found
+
+
+def told_scaler() -> str:
+    """Return what the page says in place of the example's joblib file."""
+    (found,) = re.findall(r'`(\{"data_min".+?\})`', PAGE)
+    return str(found)
 
 
 @pytest.fixture(scope="module")
@@ -54,8 +61,19 @@ def test_the_example_is_served_as_it_was_scored(folder: Path) -> None:
     )
 
 
+def test_the_numbers_of_the_page_say_what_its_scaler_says(folder: Path) -> None:
+    """They were those of another series."""
+    fitted = joblib.load(folder / "scaler.joblib")
+
+    told = json.loads(told_scaler())
+
+    assert told == pytest.approx(
+        {"data_min": fitted.data_min_[0], "data_max": fitted.data_max_[0]}, abs=1e-9
+    )
+
+
 def test_an_import_is_read_by_people_too(folder: Path) -> None:
-    (folder / "scaler.json").write_text('{"data_min": -289.4, "data_max": 293.5}')
+    (folder / "scaler.json").write_text(told_scaler())
     _, *command = shlex.split(block("sh", folder))
     command[3] = str(folder / "scaler.json")
 
