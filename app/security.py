@@ -229,16 +229,23 @@ def protect_page(page: HTMLResponse, *sources: str) -> HTMLResponse:
         page: The page.
         sources: What else its Content-Security-Policy allows, as `img-src data:`.
     """
-    scripts = re.findall(rb"<script>(.*?)</script>", bytes(page.body), re.DOTALL)
+    page.headers.update(page_headers(bytes(page.body), *sources))
+    return page
+
+
+def page_headers(body: bytes, *sources: str) -> dict[str, str]:
+    """Return the headers of `protect_page` for a page of this body."""
+    scripts = re.findall(rb"<script>(.*?)</script>", body, re.DOTALL)
     hashes = [base64.b64encode(hashlib.sha256(one).digest()).decode() for one in scripts]
     policy = {"default-src": ["'none'"], "base-uri": ["'none'"], "frame-ancestors": ["'none'"]}
     policy |= {"connect-src": ["'self'"], "script-src": [f"'sha256-{one}'" for one in hashes]}
     for source in sources:
         directive, *allowed = source.split()
         policy.setdefault(directive, []).extend(allowed)
-    page.headers["content-security-policy"] = "; ".join(
-        " ".join([directive, *allowed]) for directive, allowed in policy.items()
-    )
-    page.headers["referrer-policy"] = "no-referrer"
-    page.headers["x-frame-options"] = "DENY"
-    return page
+    return {
+        "content-security-policy": "; ".join(
+            " ".join([directive, *allowed]) for directive, allowed in policy.items()
+        ),
+        "referrer-policy": "no-referrer",
+        "x-frame-options": "DENY",
+    }

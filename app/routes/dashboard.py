@@ -10,7 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.staticfiles import StaticFiles
 
 from app.routes.dependencies import ServicesDep, SettingsDep
-from app.security import protect_page
+from app.security import page_headers
 
 router = APIRouter(include_in_schema=False)
 
@@ -19,6 +19,7 @@ _FOLDER = Path(__file__).parents[1] / "dashboard"
 _FILES = StaticFiles(directory=_FOLDER)
 _PAGE = (_FOLDER / _INDEX).read_bytes()
 _POLICY = ("script-src 'self'", "style-src 'self'", "img-src 'self'", "form-action 'none'")
+_HEADERS = page_headers(_PAGE, *_POLICY) | {"cache-control": "no-cache"}
 
 # A report styles itself and holds its pictures. It runs nothing, and is of no site.
 _REPORT_POLICY = (
@@ -30,7 +31,7 @@ _REPORT_POLICY = (
 @router.get("/")
 async def page() -> HTMLResponse:
     """Return the page."""
-    return protect_page(HTMLResponse(_PAGE, headers={"cache-control": "no-cache"}), *_POLICY)
+    return HTMLResponse(_PAGE, headers=_HEADERS)
 
 
 @router.get("/dashboard/{path:path}")
@@ -40,7 +41,7 @@ async def file(path: str, request: Request) -> Response:
         found = await _FILES.get_response(path, request.scope)
     except HTTPException as error:
         raise HTTPException(404, f"no file {path!r} here") from error
-    found.headers["cache-control"] = "no-cache"
+    found.headers.update(_HEADERS)  # the page itself is one of them
     return found
 
 

@@ -58,6 +58,14 @@ def test_every_file_of_the_page_is_served(looked_at: Service) -> None:
             assert answer.headers["content-type"].startswith("text/javascript")
 
 
+def test_the_page_is_as_protected_as_a_file_of_its_folder(looked_at: Service) -> None:
+    page = looked_at.client.get("/")
+    file = looked_at.client.get("/dashboard/index.html")
+
+    for name in ("content-security-policy", "x-frame-options", "referrer-policy", "cache-control"):
+        assert file.headers[name] == page.headers[name]
+
+
 def test_a_file_that_the_browser_has_is_not_sent_again(looked_at: Service) -> None:
     first = looked_at.client.get("/dashboard/main.js")
     again = looked_at.client.get(
