@@ -1,7 +1,7 @@
 /** Line charts by uPlot, in the colours of the page, that follow its width and its scheme. */
 
 import { h } from "./dom.js";
-import { number } from "./format.js";
+import { short } from "./format.js";
 
 const NARROW = 520;
 const scheme = matchMedia("(prefers-color-scheme: dark)");
@@ -56,7 +56,7 @@ export class Chart {
     this.plot?.destroy();
     this.plot = null;
     if (!data || !this.canvas.clientWidth) return;
-    const { isTime, series, bands = [], scales = {}, height = 320, format = number, marks = null } = this.describe();
+    const { isTime, series, bands = [], scales = {}, height = 320, format = short, marks = null } = this.describe();
     const axis = { stroke: colour("quiet"), grid: { stroke: colour("grid"), width: 1 }, ticks: { show: false }, font: "12px system-ui, sans-serif" };
     this.plot = new uPlot({
       width: this.canvas.clientWidth,
@@ -64,7 +64,7 @@ export class Chart {
       tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), "Etc/UTC"),
       legend: { show: false },
       cursor: { drag: { x: true, y: false }, y: false, points: { size: 6 } },
-      scales: { x: { time: isTime }, ...scales },
+      scales: { x: { time: isTime }, y: { range: spread }, ...scales },
       axes: [
         { ...axis, space: 70, size: 42, values: isTime ? DATES : undefined },
         { ...axis, size: 58, values: (_, ticks) => ticks.map(format) },
@@ -99,6 +99,14 @@ export class Chart {
     const index = Math.max(0, Math.min(last, (this.plot.cursor.idx ?? last + (by < 0 ? 1 : 0)) + by));
     this.plot.setCursor({ left: this.plot.valToPos(this.data[0][index], "x"), top: this.plot.bbox.height / 4 });
   }
+}
+
+/** From where to where an axis goes: around values that hardly differ, as around one. */
+function spread(_, low, high) {
+  if (low == null) return [null, null];
+  const middle = (low + high) / 2;
+  const isFlat = high - low < 1e-9 * Math.abs(middle);
+  return isFlat ? uPlot.rangeNum(middle, middle, 0.1, true) : uPlot.rangeNum(low, high, 0.1, true);
 }
 
 // Years stand below the first of what is in them, and a day is written as such.

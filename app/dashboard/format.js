@@ -10,7 +10,14 @@ export function number(value) {
   if (value == null) return NONE;
   const size = Math.abs(value);
   const text = size >= 1e7 || (size > 0 && size < 1e-4) ? value.toExponential(3) : PLAIN.format(value);
-  return text.replace("-", "−");
+  return text.replaceAll("-", "−");
+}
+
+/** A number in as few signs as an axis has room for. */
+export function short(value) {
+  const size = Math.abs(value);
+  if (size < 1e7 && (size === 0 || size >= 1e-4)) return number(value);
+  return Number(value.toPrecision(5)).toExponential().replace("+", "").replaceAll("-", "−");
 }
 
 /**
@@ -42,5 +49,6 @@ export function interval(bounds, write = number) {
 /** A `ds`, without a midnight that says nothing. */
 export function time(ds) {
   if (ds == null) return NONE;
+  if (typeof ds === "number" && !Number.isSafeInteger(ds)) return `about ${ds}`; // its last digits are lost
   return String(ds).replace(/T00:00:00Z$/, "").replace("T", " ").replace(/(:00)?Z$/, "");
 }

@@ -153,6 +153,24 @@ def test_a_chart_shows_history_forecasts_and_what_is_under_the_cursor(visit: Vis
     assert inked(page, 2) > 500
 
 
+def test_a_series_that_hardly_changes_is_drawn_too(visit: Visit) -> None:
+    for name, values in {"flat": [5.0] * 100, "nearly": [5.0, 5.0 + 1e-12] * 50}.items():
+        visit.post("/seed-state", unique_id=name, y=values)
+        page = open_series(visit, name)
+
+        expect(page.locator(".readout").first).to_contain_text("step 100")
+        assert inked(page) > 500
+
+
+def test_an_axis_has_room_for_any_number(visit: Visit) -> None:
+    page = visit.open("")
+    script = "numbers => import('/dashboard/format.js').then(({ short }) => numbers.map(short))"
+
+    said = page.evaluate(script, [4.5e10, -2e-7, 0.30000000000000004, 0, -1234567])
+
+    assert said == ["4.5e10", "−2e−7", "0.3", "0", "−1234600"]
+
+
 def test_who_looks_closer_goes_on_to_as_observations_arrive(visit: Visit) -> None:
     visit.post("/seed-state", unique_id="closer", y=WAVE)
     page = open_series(visit, "closer")
