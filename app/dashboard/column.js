@@ -13,7 +13,7 @@ export function parseColumn(text, name) {
   while (lines.length && !lines.at(-1)) lines.pop();
   if (!lines.length) throw new Error("Nothing to seed with: paste one value a line, or choose a file.");
   const separator = [";", "\t", ","].find((one) => lines[0].includes(one)) ?? ",";
-  let rows = lines.map((line, at) => ({ line: at + 1, cells: line.split(separator).map(unquoted) }));
+  let rows = lines.map((line, at) => ({ line: at + 1, cells: cellsOf(line, separator) }));
   const head = rows[0].cells.map((cell) => cell.toLowerCase());
   let at = head.length > 1 ? { ds: 0, y: 1 } : { ds: -1, y: 0 };
   if (head.includes("y")) {
@@ -28,9 +28,15 @@ export function parseColumn(text, name) {
   };
 }
 
-/** A whole number as such, and anything else as it is written: the service judges it. */
+/**
+ * A whole number as such, and anything else as it is written: the service judges it.
+ * @throws {Error} If it has more digits than a number of a browser holds: it would become another.
+ */
 export function asTime(text) {
-  return /^-?\d+$/.test(text) ? Number(text) : text;
+  if (!/^-?\d+$/.test(text)) return text;
+  const found = Number(text);
+  if (Number.isSafeInteger(found)) return found;
+  throw new Error(`ds: expected a whole number up to ${Number.MAX_SAFE_INTEGER}, which a browser can hold, found ${text}; send it through the API.`);
 }
 
 function ofSeries(rows, column, name) {
@@ -51,6 +57,9 @@ function value(row, column) {
   return found;
 }
 
-function unquoted(cell) {
-  return cell.trim().replace(/^"(.*)"$/, "$1");
+/** The cells of a line; in quotes a separator is text, and two quotes are one. */
+function cellsOf(line, separator) {
+  if (!line.includes('"')) return line.split(separator).map((cell) => cell.trim());
+  const outside = new RegExp(`${separator}(?=(?:[^"]*"[^"]*")*[^"]*$)`);
+  return line.split(outside).map((cell) => cell.trim().replace(/^"(.*)"$/, "$1").replaceAll('""', '"'));
 }

@@ -245,6 +245,33 @@ def test_what_the_service_refuses_is_said_in_its_words(visit: Visit) -> None:
     expect(alert).to_be_hidden()
 
 
+def test_a_whole_number_that_a_browser_would_change_is_not_sent(visit: Visit) -> None:
+    """Times in nanoseconds have more digits than its numbers hold."""
+    visit.post("/seed-state", unique_id="nanos", y=[1.0, 2.0], ds=[1700000000000000001, 1 << 61])
+    page = open_series(visit, "nanos")
+
+    page.get_by_label("Value", exact=True).fill("5")
+    page.get_by_label("Time (ds)").fill(str((1 << 61) + 1))
+    button(page, "Observe").click()
+
+    alert = page.locator("form.observe").get_by_role("alert")
+    expect(alert).to_contain_text(f"found {(1 << 61) + 1}; send it through the API.")
+    expect(fact(page, "Step")).to_contain_text("2about 2305843009213694000")
+    assert visit.get("/series/nanos")["step"] == 2
+
+
+def test_a_cell_in_quotes_may_hold_what_separates_cells(visit: Visit) -> None:
+    page = visit.open("")
+    script = """text => import('/dashboard/column.js').then(({ parseColumn }) =>
+        parseColumn(text, 'Hall, "north"'))"""
+
+    found = page.evaluate(
+        script, 'unique_id,ds,y\n"Hall, ""north""",1,"4"\n"Hall, ""north""",2,\nyard,1,9'
+    )
+
+    assert found == {"y": [4, None], "ds": [1, 2]}
+
+
 def test_a_series_is_seeded_with_a_pasted_column(visit: Visit) -> None:
     page = open_series(visit, "pasted")
 
