@@ -16,23 +16,26 @@ const LONGEST_WAIT_MS = 30_000;
 export async function follow(model, name, signal, tell) {
   const path = withQuery(seriesPath(name, "/events"), { model });
   for (let wait = 1000; !signal.aborted; wait = Math.min(2 * wait, LONGEST_WAIT_MS)) {
+    // A hidden page needs no stream, and a browser opens six to one host: a seventh tab would wait for ever.
+    await visible(signal);
+    const shown = whileShown(signal);
     try {
-      // A hidden page needs no stream, and a browser opens few to one host.
-      await visible(signal);
-      const response = await call(path, { signal });
+      const response = await call(path, { signal: shown.signal });
       tell.state("live");
       for await (const [kind, data] of messages(response.body)) {
         tell.event(kind, data);
         wait = 1000;
-        if (document.hidden) break;
       }
     } catch (error) {
       if (signal.aborted) return;
       if (error instanceof Problem && error.status === 404) return tell.state("absent");
+    } finally {
+      shown.abort();
     }
     if (signal.aborted) return;
     tell.state("waiting");
-    if (!document.hidden) await pause(wait, signal);
+    if (document.hidden) wait = 1000;
+    else await pause(wait, signal);
   }
 }
 
@@ -54,6 +57,15 @@ async function* messages(body) {
   } finally {
     reader.cancel().catch(() => {});
   }
+}
+
+/** Return what aborts when a signal does, and when the page is hidden. */
+function whileShown(signal) {
+  const shown = new AbortController();
+  const listening = { signal: shown.signal };
+  signal.addEventListener("abort", () => shown.abort(), listening);
+  document.addEventListener("visibilitychange", () => document.hidden && shown.abort(), listening);
+  return shown;
 }
 
 function visible(signal) {

@@ -171,6 +171,24 @@ def test_an_axis_has_room_for_any_number(visit: Visit) -> None:
     assert said == ["4.5e10", "−2e−7", "0.3", "0", "−1234600"]
 
 
+def test_a_hidden_page_keeps_no_stream_and_misses_nothing(visit: Visit) -> None:
+    """Six streams to one host are all that a browser opens: a seventh tab would wait for ever."""
+    visit.post("/seed-state", unique_id="hidden", y=WAVE)
+    page = open_series(visit, "hidden")
+    hide = """isHidden => {
+        Object.defineProperty(document, "hidden", { value: isHidden, configurable: true });
+        document.dispatchEvent(new Event("visibilitychange"));
+    }"""
+
+    page.evaluate(hide, True)
+    expect(page.locator(".state")).to_have_text("Reconnecting")
+    visit.post("/observe", unique_id="hidden", y=12.0)
+    page.evaluate(hide, False)
+
+    expect(page.locator(".state")).to_have_text("Live")
+    expect(fact(page, "Step")).to_have_text("61")
+
+
 def test_who_looks_closer_goes_on_to_as_observations_arrive(visit: Visit) -> None:
     visit.post("/seed-state", unique_id="closer", y=WAVE)
     page = open_series(visit, "closer")
