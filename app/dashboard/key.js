@@ -25,12 +25,15 @@ function ask(reason) {
     const done = (event) => {
       event.preventDefault();
       sessionStorage.setItem(PLACE, input.value.trim());
-      dialog.remove();
-      resolve(input.value.trim());
+      dialog.close();
     };
-    // Who has none yet cannot do without; who has one may keep it.
-    const leave = (event) => (currentKey() ? (dialog.remove(), resolve(currentKey())) : event.preventDefault());
-    const dialog = h("dialog", { "aria-labelledby": "key-title", oncancel: leave },
+    // Who has none yet cannot do without, so Escape opens it again; who has one may keep it.
+    const leave = () => {
+      if (!currentKey()) return dialog.showModal();
+      dialog.remove();
+      resolve(currentKey());
+    };
+    const dialog = h("dialog", { "aria-labelledby": "key-title", onclose: leave },
       h("form", { onsubmit: done },
         h("h2", { id: "key-title" }, "API key"),
         h("p", { role: "alert" }, reason),

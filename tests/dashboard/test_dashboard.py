@@ -438,6 +438,24 @@ def test_a_model_that_is_not_there_is_said_to_be_none(visit: Visit) -> None:
 # A key, and a store in memory
 
 
+def test_escape_does_not_leave_a_page_without_its_key(keyed_visit: Visit) -> None:
+    """A browser lets a page keep a dialog open once only, then closes it all the same."""
+    page = keyed_visit.open("")
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_be_visible()
+
+    for _ in range(3):
+        page.keyboard.press("Escape")
+        expect(dialog).to_be_visible()
+    page.get_by_label("Key", exact=True).fill(READ)
+    page.keyboard.press("Enter")
+
+    expect(page.locator("h1")).to_have_text("Series")
+    button(page, "Change key").click()
+    page.keyboard.press("Escape")
+    expect(dialog).to_have_count(0)
+
+
 def test_a_key_is_asked_for_once_and_kept_for_the_tab(keyed_visit: Visit) -> None:
     visit = keyed_visit
     page = visit.open("")
