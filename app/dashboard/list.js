@@ -46,7 +46,7 @@ export async function listPage({ model: asked = null, prefix = "" }, signal) {
 
   function begin() {
     const query = new URLSearchParams({ model, ...(search.value && { prefix: search.value }) });
-    history.replaceState(null, "", `#/?${query}`);
+    history.replaceState(history.state, "", `#/?${query}`);
     return load();
   }
 

@@ -10,14 +10,22 @@ const view = document.getElementById("view");
 const changeKey = document.getElementById("change-key");
 let leaving = null;
 
-/** The page of an address: what it is, and what it is given. */
+/** The page of an address: what it is, and what it is given; the list, where it is no address. */
 function route(hash) {
   const [place, query = ""] = hash.replace(/^#\/?/, "").split("?");
-  const [kind, ...names] = place.split("/").map(decodeURIComponent);
+  const [kind, ...names] = place.split("/").map(decoded);
   if (kind === "series" && names.length === 2) return [seriesPage, { model: names[0], name: names[1] }];
   if (kind === "models" && names.length === 1) return [modelPage, { name: names[0] }];
   if (kind === "models") return [modelsPage, {}];
   return [listPage, Object.fromEntries(new URLSearchParams(query))];
+}
+
+function decoded(text) {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text; // a lone percent sign, which someone typed
+  }
 }
 
 async function show() {
@@ -53,5 +61,20 @@ changeKey.addEventListener("click", async () => {
   await askForKey("It takes the place of the one in this tab.");
   show();
 });
-addEventListener("hashchange", show);
-show();
+// Who follows a link begins at the head of the page; who goes back is where they were.
+const places = new Map();
+history.scrollRestoration = "manual";
+addEventListener("hashchange", async ({ oldURL, newURL }) => {
+  places.set(oldURL, scrollY);
+  const place = history.state?.wasShown ? places.get(newURL) : 0;
+  await begin();
+  if (location.href !== newURL) return;
+  view.focus({ preventScroll: true });
+  scrollTo(0, place ?? 0);
+});
+begin();
+
+function begin() {
+  history.replaceState({ wasShown: true }, "");
+  return show();
+}

@@ -80,6 +80,36 @@ def test_a_long_list_comes_a_page_at_a_time(visit: Visit) -> None:
     expect(button(page, "Show more")).to_be_hidden()
 
 
+def test_a_name_of_any_length_leaves_the_columns_in_sight(visit: Visit) -> None:
+    visit.post("/observe", unique_id="long" + "x" * 252, y=1.0)
+    page = visit.open("#/?prefix=longx")
+    expect(page.locator("tbody tr")).to_have_count(1)
+
+    hidden = page.locator(".scroll").evaluate("box => box.scrollWidth - box.clientWidth")
+
+    assert hidden <= 1
+
+
+def test_a_link_leads_to_the_head_of_a_page_and_back_to_where_one_was(visit: Visit) -> None:
+    names = [f"far-{number:02}" for number in range(60)]
+    visit.post("/observe/batch", unique_id=names, y=[1.0] * len(names))
+    page = visit.open("#/?prefix=far-")
+    expect(page.locator("tbody tr")).to_have_count(60)
+    link = page.get_by_role("link", name="far-59")
+    link.scroll_into_view_if_needed()
+    before = page.evaluate("scrollY")
+
+    link.click()
+    expect(page.locator("h1")).to_have_text("far-59")
+    expect(page.locator("#view")).to_be_focused()
+    head = page.evaluate("scrollY")
+    page.go_back()
+    expect(page.locator("tbody tr")).to_have_count(60)
+
+    page.wait_for_function("before => scrollY === before", arg=before)
+    assert before > head == 0
+
+
 def test_a_list_is_that_of_a_model(visit: Visit) -> None:
     page = visit.open("")
 
@@ -276,6 +306,12 @@ def test_a_whole_number_that_a_browser_would_change_is_not_sent(visit: Visit) ->
     expect(alert).to_contain_text(f"found {(1 << 61) + 1}; send it through the API.")
     expect(fact(page, "Step")).to_contain_text("2about 2305843009213694000")
     assert visit.get("/series/nanos")["step"] == 2
+
+
+def test_an_address_that_is_no_address_is_taken_as_it_is(visit: Visit) -> None:
+    page = visit.open("#/series/universal/50%")
+
+    expect(page.locator("h1")).to_have_text("50%")
 
 
 def test_a_cell_in_quotes_may_hold_what_separates_cells(visit: Visit) -> None:
