@@ -40,7 +40,7 @@ export function seriesPath(name, rest = "") {
 export async function call(path, options = {}) {
   for (;;) {
     const sent = currentKey();
-    const response = await fetch(path, { ...options, headers: { ...options.headers, ...bearer(sent) } });
+    const response = await fetch(path, { ...options, headers: { ...options.headers, ...bearer(sent) } }).catch(unreachable);
     if (response.ok) return response;
     const problem = new Problem(await refusal(response));
     if (response.status !== 401) throw problem;
@@ -55,6 +55,11 @@ export function withQuery(path, params) {
 
 function bearer(key) {
   return key ? { authorization: `Bearer ${key}` } : {};
+}
+
+function unreachable(error) {
+  if (error.name === "AbortError") throw error;
+  throw new Error("The service does not answer. Once it runs, try again.", { cause: error });
 }
 
 async function refusal(response) {

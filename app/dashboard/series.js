@@ -45,12 +45,14 @@ class SeriesPage {
     this.span = choice("span", SPANS, SPANS[1], () => this.look());
     this.horizon = h("input", { id: "h", type: "number", min: 1, max: 1000, value: this.manifest.season > 1 ? Math.min(this.manifest.season, 48) : 12, onchange: () => this.forecast() });
     this.window = choice("window", WINDOWS, WINDOWS[1], () => this.draw());
-    this.observe = observeForm(this.manifest, this.name, (answer) => answer.step <= 1 && this.begin());
+    this.observe = observeForm(this.manifest, this.name, () => this.status == null && this.begin());
     this.seed = h("button", { type: "button", onclick: () => openSeed(this.manifest, this.name, this.status != null, () => this.begin()) }, "Seed");
     this.reset = h("button", { type: "button", onclick: () => openReset(this.model, this.name, () => this.look()) }, "Reset");
-    this.delete = h("button.danger", { type: "button", onclick: () => openDelete(this.model, this.name, () => (location.hash = "#/")) }, "Delete");
+    this.delete = h("button.danger", { type: "button", onclick: () => openDelete(this.model, this.name, () => (location.hash = `#/?model=${encodeURIComponent(this.model)}`)) }, "Delete");
+    this.scoreNote = h("p.note", { hidden: true });
     this.scorePanel = h("section.panel", { "aria-label": "Scores" },
       h("div.head", {}, h("h2", {}, "Rolling error and coverage"), inline("Over the last", this.window, "scored steps")),
+      this.scoreNote,
       h("div.pair", {}, this.scores.error.element, this.scores.coverage.element));
     this.elements = [
       h("nav.crumbs", { "aria-label": "Where this is" }, h("a", { href: `#/?model=${encodeURIComponent(this.model)}` }, "Series"), " / ",
@@ -150,7 +152,8 @@ class SeriesPage {
   }
 
   #moved(series) {
-    if (this.status && JSON.stringify(series) === JSON.stringify(this.status)) return;
+    const isKnown = this.status && JSON.stringify(series) === JSON.stringify(this.status);
+    if (isKnown && this.refusal.hidden) return;
     this.look();
   }
 
@@ -171,13 +174,15 @@ class SeriesPage {
     const { status, track, ahead } = this;
     this.reset.disabled = this.delete.disabled = !status;
     this.observe.suggest(status?.next);
-    this.note.hidden = Boolean(status && this.keeps && status.next);
     this.note.textContent = this.#whatIsMissing();
+    this.note.hidden = !this.note.textContent;
     this.facts.replaceChildren(...(status ? factsOf(status, track.last) : []));
     const error = status?.scores.mae;
     this.chart.draw(track.rows, ahead, error);
     this.scorePanel.hidden = !track.rows.length;
-    this.scores.draw(track.rows, Number(this.window.value), error);
+    const hasScores = this.scores.draw(track.rows, Number(this.window.value), error);
+    this.scoreNote.hidden = hasScores;
+    this.scoreNote.textContent = `Fewer than ${this.window.value} of these steps are scored.`;
     this.table.replaceChildren(...[...track.rows.slice(-SHOWN.past), ...ahead.slice(0, SHOWN.ahead)].reverse().map((one) => row(one, numbersOf(error))));
   }
 
@@ -185,6 +190,7 @@ class SeriesPage {
     if (!this.status) return "There is no such series yet. It begins with its first observation, or with a history.";
     if (!this.keeps) return "This service keeps series in memory, without their history: the chart fills with what arrives from now on.";
     const missing = this.manifest.context - this.status.step;
+    if (missing <= 0 && !this.track.last) return "What came before is not kept here, as where a series goes on from training: the chart fills with what arrives from now on.";
     return missing > 0 ? `A forecast needs ${missing} more ${missing > 1 ? "observations" : "observation"}.` : "";
   }
 }

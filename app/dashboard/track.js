@@ -31,7 +31,8 @@ export class Track {
  */
 export function positions(rows, ahead) {
   const all = [...rows, ...ahead];
-  if (rows.length && rows.every((row) => typeof row.ds === "string")) {
+  const known = rows.length ? rows : ahead;
+  if (known.length && known.every((row) => typeof row.ds === "string")) {
     const seconds = rows.map((row) => Date.parse(row.ds) / 1000);
     const next = spacing(seconds);
     const later = ahead.map((row, at) => (row.ds ? Date.parse(row.ds) / 1000 : next(at + 1)));

@@ -201,6 +201,23 @@ def test_an_axis_has_room_for_any_number(visit: Visit) -> None:
     assert said == ["4.5e10", "−2e−7", "0.3", "0", "−1234600"]
 
 
+def test_a_series_that_goes_on_from_training_says_why_its_chart_is_empty(visit: Visit) -> None:
+    page = open_series(visit, "shampoo", model="shampoo")
+
+    expect(page.get_by_text("What came before is not kept here")).to_be_visible()
+    expect(page.locator("tr.next")).to_have_count(6)
+
+
+def test_what_has_too_few_scores_for_a_window_says_so(visit: Visit) -> None:
+    visit.post("/seed-state", unique_id="young", y=WAVE[:15])
+    page = open_series(visit, "young")
+
+    expect(page.get_by_text("Fewer than 20 of these steps are scored.")).to_be_visible()
+    page.locator("#window").select_option("10")
+
+    expect(page.get_by_text("of these steps are scored.")).to_be_hidden()
+
+
 def test_a_hidden_page_keeps_no_stream_and_misses_nothing(visit: Visit) -> None:
     """Six streams to one host are all that a browser opens: a seventh tab would wait for ever."""
     visit.post("/seed-state", unique_id="hidden", y=WAVE)
@@ -308,10 +325,37 @@ def test_a_whole_number_that_a_browser_would_change_is_not_sent(visit: Visit) ->
     assert visit.get("/series/nanos")["step"] == 2
 
 
+def test_a_service_that_stopped_is_said_not_to_answer(visit: Visit) -> None:
+    visit.post("/seed-state", unique_id="away", y=WAVE)
+    page = open_series(visit, "away")
+
+    page.context.set_offline(True)
+    page.locator("#span").select_option("100")
+    alert = page.locator("main > .refusal")
+    expect(alert).to_have_text("The service does not answer. Once it runs, try again.")
+    page.context.set_offline(False)
+    page.locator("#span").select_option("300")
+
+    expect(alert).to_be_hidden()
+    visit.faults = [one for one in visit.faults if "net::ERR_INTERNET_DISCONNECTED" not in one]
+
+
 def test_an_address_that_is_no_address_is_taken_as_it_is(visit: Visit) -> None:
     page = visit.open("#/series/universal/50%")
 
     expect(page.locator("h1")).to_have_text("50%")
+
+
+def test_a_series_that_others_began_is_followed_once_it_is_observed_here(visit: Visit) -> None:
+    page = open_series(visit, "theirs")
+    expect(page.get_by_text("There is no such series yet.")).to_be_visible()
+
+    visit.post("/seed-state", unique_id="theirs", y=WAVE)
+    page.get_by_label("Value", exact=True).fill("11")
+    button(page, "Observe").click()
+
+    expect(fact(page, "Step")).to_have_text("61")
+    expect(page.locator(".state")).to_have_text("Live")
 
 
 def test_a_cell_in_quotes_may_hold_what_separates_cells(visit: Visit) -> None:
@@ -402,6 +446,7 @@ def test_a_reset_and_a_deletion_are_confirmed_first(visit: Visit) -> None:
 
     expect(page.locator("h1")).to_have_text("Series")
     expect(page.get_by_text("Deleted going.")).to_be_visible()
+    expect(page).to_have_url(re.compile(r"#/\?model=universal$"))
     expect(page.get_by_role("link", name="going")).to_have_count(0)
     assert after != before
 
