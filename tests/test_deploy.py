@@ -2,6 +2,8 @@
 
 import json
 import re
+import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +101,34 @@ def test_every_rule_says_how_urgent_it_is_and_what_it_is_about() -> None:
         assert rule["labels"]["severity"] in {"page", "ticket"}
         assert rule["annotations"]["summary"]
         assert rule["for"]
+
+
+PROMTOOL = shutil.which("promtool")
+
+
+@pytest.mark.skipif(PROMTOOL is None, reason="needs promtool: apt-get install prometheus")
+@pytest.mark.parametrize(
+    "arguments",
+    [("check", "config", "deploy/prometheus.yml"), ("test", "rules", "tests/alerts.yml")],
+    ids=" ".join,
+)
+def test_prometheus_takes_the_scrape_and_rules_fire_when_they_should(
+    arguments: tuple[str, ...],
+) -> None:
+    """Each rule fires where what it is about is wrong, and none where all is well."""
+    assert PROMTOOL
+
+    found = subprocess.run(
+        [PROMTOOL, *arguments], cwd=REPOSITORY, capture_output=True, text=True, check=False
+    )
+
+    assert found.returncode == 0, found.stdout + found.stderr
+
+
+def test_every_rule_is_among_those_that_are_made_to_fire() -> None:
+    cases = (REPOSITORY / "tests" / "alerts.yml").read_text()
+
+    assert set(re.findall(r'alertname="(\w+)"', cases)) == {one["alert"] for one in rules()}
 
 
 def test_what_pages_people_is_there() -> None:
