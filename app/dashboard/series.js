@@ -10,6 +10,7 @@ import { Track } from "./track.js";
 
 const SPANS = [100, 300, 1000, 10_000];
 const WINDOWS = [10, 20, 50, 100];
+const ASK_MS = 1000; // between forecasts of many steps, which cost the service the most
 const SHOWN = { past: 12, ahead: 6 }; // rows of the table
 const COLUMNS = [["Step"], ["Time"], ["Actual"], ["Forecast"], ["80% interval", "minor"], ["Error"]];
 const STATES = { live: "Live", waiting: "Reconnecting", absent: "Not begun" };
@@ -30,6 +31,7 @@ class SeriesPage {
     this.signal = signal;
     this.track = new Track([], SPANS[1]);
     this.ahead = [];
+    this.askedAt = -ASK_MS;
     this.chart = new ForecastChart();
     this.scores = new ScoreCharts();
     this.#build();
@@ -98,6 +100,14 @@ class SeriesPage {
     this.draw();
   }
 
+  /** Ask for the next steps as often as is due, however many observations arrive. */
+  #forecastSoon() {
+    this.soon ??= setTimeout(() => {
+      this.soon = null;
+      this.forecast();
+    }, Math.max(0, this.askedAt + ASK_MS - performance.now()));
+  }
+
   async #history(limit) {
     return unless([422], null, async () => (await get(seriesPath(this.name, "/history"), { model: this.model, limit })).history);
   }
@@ -112,6 +122,7 @@ class SeriesPage {
   async #askWhileStale() {
     while (this.isStale && !this.signal.aborted) {
       this.isStale = false;
+      this.askedAt = performance.now();
       const body = { unique_id: this.name, model: this.model, h: Number(this.horizon.value) };
       try {
         // Too few observations, or deleted meanwhile: there is nothing to forecast.
@@ -148,7 +159,7 @@ class SeriesPage {
     this.ahead = this.ahead.filter((one) => one.step > series.step);
     cancelAnimationFrame(this.drawing); // a burst is drawn once
     this.drawing = requestAnimationFrame(() => this.draw());
-    this.forecast();
+    this.#forecastSoon();
   }
 
   #moved(series) {

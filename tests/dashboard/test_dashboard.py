@@ -2,6 +2,7 @@
 
 import csv
 import re
+import time
 from pathlib import Path
 from typing import Any
 
@@ -161,6 +162,24 @@ def test_observations_show_as_they_arrive(visit: Visit) -> None:
     told = float(newest.locator("td").last.inner_text().replace("−", "-"))
     assert told == pytest.approx(answer["error"], abs=0.01)
     expect(page.locator("tr.next th").last).to_have_text("64")
+
+
+def test_a_busy_series_has_its_next_steps_asked_for_once_a_second(visit: Visit) -> None:
+    """They take the service longer than observations: a page in view would slow those down."""
+    visit.post("/seed-state", unique_id="busy", y=WAVE)
+    page = open_series(visit, "busy")
+    expect(page.locator("tr.next")).to_have_count(6)
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    begin = time.monotonic()
+
+    for step in range(61, 91):
+        visit.post("/observe", unique_id="busy", y=11.0)
+        expect(fact(page, "Step")).to_have_text(str(step))
+    expect(page.locator("tr.next th").last).to_have_text("91")
+    seconds = time.monotonic() - begin
+
+    assert 1 <= len([one for one in asked if one.endswith("/forecast")]) <= 2 + seconds
 
 
 def test_a_chart_shows_history_forecasts_and_what_is_under_the_cursor(visit: Visit) -> None:
@@ -613,6 +632,10 @@ def test_a_phone_shows_every_page_in_its_width_and_readably(phone: Visit) -> Non
         expect(page.locator("h1")).to_have_text(title)
         if title == "wide":
             expect(page.locator(".readout").first).to_contain_text("forecast")
+            button(page, "Seed").click()
+            within = "dialog => dialog.scrollWidth <= dialog.clientWidth"
+            assert page.get_by_role("dialog").evaluate(within)
+            page.keyboard.press("Escape")
         assert page.evaluate("document.documentElement.scrollWidth") <= 360
         assert faint(page) == []
 
