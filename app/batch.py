@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from app.answers import Ask
 from app.errors import NOT_VALID, document_of, slug
 from app.intake import BLOCK, NO_NAME, Rows
-from app.service import Ask, ForecastService, History, in_slices, moved
+from app.service import ForecastService, History, in_slices, moved
 from app.store.protocol import Unreadable
 from forecaster.calendar import Clock, format_times
 from forecaster.covariates import Value

@@ -23,8 +23,9 @@ from pydantic import (
     model_validator,
 )
 
+from app.answers import Ask
 from app.intake import ANY_STEP, NO_NAME, Rows
-from app.service import Ask, History, refusing
+from app.service import History, refusing
 from app.settings import Settings
 from forecaster.calendar import Clock, encode_time
 from forecaster.covariates import Covariates as ModelCovariates

@@ -9,9 +9,9 @@ from fastapi import APIRouter
 from fastapi.responses import StreamingResponse
 from pydantic_core import to_json
 
+from app.answers import Moved, SeriesStatus
 from app.paths import SeriesId
 from app.routes.dependencies import ServiceDep
-from app.service import Moved, SeriesStatus
 
 router = APIRouter()
 

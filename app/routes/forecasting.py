@@ -2,11 +2,11 @@
 
 from fastapi import APIRouter
 
+from app.answers import Forecasted, Observed, Reset, Seeded
 from app.routes import examples
 from app.routes.dependencies import ServicesDep, SettingsDep
 from app.routes.examples import responses
 from app.schemas import ForecastRequest, ObserveRequest, ResetRequest, SeedRequest
-from app.service import Forecasted, Observed, Reset, Seeded
 
 router = APIRouter(tags=["forecasting"])
 

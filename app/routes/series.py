@@ -5,11 +5,11 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from pydantic import Field
 
+from app.answers import Past, SeriesPage, SeriesStatus
 from app.paths import SeriesId
 from app.routes import examples
 from app.routes.dependencies import ModelQuery, ServiceDep, ServicesDep
 from app.routes.examples import responses
-from app.service import Past, SeriesPage, SeriesStatus
 
 router = APIRouter(tags=["series"])
 

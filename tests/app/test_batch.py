@@ -9,7 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from app.service import History, Observed
+from app.answers import Observed
+from app.service import History
 from forecaster.calendar import Clock
 from forecaster.errors import ConflictError
 from tests.app.running import Service

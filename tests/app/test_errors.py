@@ -8,12 +8,12 @@ from typing import Any, get_type_hints
 import pytest
 from pydantic import TypeAdapter
 
+from app.answers import Forecasted, Observed, Past, Reset, Seeded, SeriesPage, SeriesStatus
 from app.batch import Columns
 from app.errors import MEDIA_TYPE, STATUS, Problem, describe
 from app.main import CALLS as MAIN_CALLS
 from app.main import create_app
 from app.routes.models import ModelList
-from app.service import Forecasted, Observed, Past, Reset, Seeded, SeriesPage, SeriesStatus
 from app.settings import Settings
 from forecaster import errors
 from tests.app.running import Service

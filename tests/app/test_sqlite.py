@@ -16,8 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app import batch
+from app.answers import Ask, Observed
 from app.intake import ANY_STEP, Rows
-from app.service import Ask, ForecastService, History, Observed
+from app.service import ForecastService, History
 from app.services import load_services
 from app.settings import Settings
 from app.store.database import MIGRATIONS, Database, Statement
