@@ -49,6 +49,14 @@ def _check_ds(value: Any) -> Any:
     raise ValueError("expected a whole number, or a date and time in ISO 8601")
 
 
+def _check_season(value: Any) -> Any:
+    """Refuse what is neither kind, before each kind says so for itself."""
+    lengths = value if isinstance(value, list | tuple) and len(value) == 2 else [value]
+    if value is None or all(type(length) is int for length in lengths):
+        return value
+    raise ValueError("expected a whole number, or two as in [168, 24]")
+
+
 def _check_year(ds: int | datetime) -> int | datetime:
     """Refuse a time that is in year 0 or 10000 in UTC, as answers write it."""
     if isinstance(ds, datetime) and ds.tzinfo is not None:
@@ -164,6 +172,7 @@ class SeasonBody(Body):
 
     season: Annotated[
         StrictInt | tuple[StrictInt, StrictInt] | None,
+        BeforeValidator(_check_season),
         Field(
             description="The season's length, or that of one and of a shorter one within it, as "
             "[168, 24]; 0 for none. By default `ds` tells it."

@@ -515,10 +515,12 @@ def _no_number(text: str) -> NoReturn:
 def _invalid(path: Path, error: ValidationError) -> ArtifactError:
     first = error.errors(include_url=False)[0]
     where = ".".join(str(part) for part in first["loc"])
+    is_unknown = first["type"] == "extra_forbidden"
+    expected = "no such field, which a newer Stepcast may know" if is_unknown else first["msg"]
     return ArtifactError(
         path,
         what=_shown(where),
-        expected=_shown(first["msg"]),
+        expected=_shown(expected),
         found=_shown(repr(first.get("input"))),
     )
 

@@ -34,7 +34,7 @@ _NEAR = 0.05 + 1e-9
 # Of Okabe and Ito (2008), for eyes that tell fewer colours apart.
 _MODEL, _SECOND, _QUIET = "#0072B2", "#D55E00", "0.6"
 # Of the bands of intervals, from the outermost in.
-_SHADES = (0.15, 0.3)
+_BANDS = ("#d9e8f2", "#a6cae2")
 
 _NAMES = {
     "model": "model",
@@ -277,12 +277,12 @@ def draw_walk(walk: Walk) -> Figure:
         past = walk.histories[number][-_HISTORY_DRAWN:]
         steps = np.arange(1, walk.steps + 1)
         axes.plot(np.arange(1 - len(past), 2), [*past, walk.y[number, 0]], color="0.6", linewidth=1)
-        for (level, bounds), alpha in zip(
-            sorted(walk.intervals.items(), reverse=True), _SHADES, strict=True
+        for (level, bounds), color in zip(
+            sorted(walk.intervals.items(), reverse=True), _BANDS, strict=True
         ):
             low, high = bounds[number, :, 0], bounds[number, :, 1]
             name = f"{level}% interval"
-            axes.fill_between(steps, low, high, color=_MODEL, alpha=alpha, linewidth=0, label=name)
+            axes.fill_between(steps, low, high, color=color, linewidth=0, label=name)
         axes.plot(steps, walk.forecasts["model"][number], color=_MODEL, label="forecast")
         axes.plot(
             steps, walk.forecasts["persistence"][number], "--", color=_QUIET, label="persistence"

@@ -92,6 +92,15 @@ def test_what_is_no_season_is_refused(season: Any) -> None:
         assert service.client.get("/series").json()["series"] == []
 
 
+@pytest.mark.parametrize("season", [1.5, "24", True, [24], [1, 2, 3], [1.5, 2], {}])
+def test_what_is_no_number_for_a_season_is_refused_in_one_sentence(season: Any) -> None:
+    with running(MODELS) as service:
+        problem = service.refused("/seed-state", 422, unique_id="s", y=[1.0, 2.0], season=season)
+
+        assert [error["field"] for error in problem["errors"]] == ["season"]
+        assert "expected a whole number, or two as in [168, 24]" in problem["detail"]
+
+
 def test_a_season_outlives_the_process(tmp_path: Path) -> None:
     """It is written with each observation, so a replay knows it too."""
     store = f"sqlite:///{tmp_path}/s.db"

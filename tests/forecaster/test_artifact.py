@@ -246,7 +246,7 @@ def test_a_newer_format_is_refused_whatever_else_it_holds(folder: Path) -> None:
 def test_a_field_that_is_not_known_is_refused(folder: Path) -> None:
     edit_manifest(folder, colour="blue")
 
-    assert_refused(folder, MANIFEST, what="colour", expected="not permitted", found="'blue'")
+    assert_refused(folder, MANIFEST, what="colour", expected="no such field", found="'blue'")
 
 
 def test_a_frequency_that_is_not_known_is_refused(folder: Path) -> None:
