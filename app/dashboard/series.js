@@ -52,10 +52,11 @@ class SeriesPage {
     this.reset = h("button", { type: "button", onclick: () => openReset(this.model, this.name, () => this.look()) }, "Reset");
     this.delete = h("button.danger", { type: "button", onclick: () => openDelete(this.model, this.name, () => (location.hash = `#/?model=${encodeURIComponent(this.model)}`)) }, "Delete");
     this.scoreNote = h("p.note", { hidden: true });
+    this.scoreCharts = h("div.pair", {}, this.scores.error.element, this.scores.coverage.element);
     this.scorePanel = h("section.panel", { "aria-label": "Scores" },
       h("div.head", {}, h("h2", {}, "Rolling error and coverage"), inline("Over the last", this.window, "scored steps")),
       this.scoreNote,
-      h("div.pair", {}, this.scores.error.element, this.scores.coverage.element));
+      this.scoreCharts);
     this.elements = [
       h("nav.crumbs", { "aria-label": "Where this is" }, h("a", { href: `#/?model=${encodeURIComponent(this.model)}` }, "Series"), " / ",
         h("a", { href: `#/models/${encodeURIComponent(this.model)}` }, this.model)),
@@ -193,6 +194,7 @@ class SeriesPage {
     this.scorePanel.hidden = !track.rows.length;
     const hasScores = this.scores.draw(track.rows, Number(this.window.value), error);
     this.scoreNote.hidden = hasScores;
+    this.scoreCharts.hidden = !hasScores;
     this.scoreNote.textContent = `Fewer than ${this.window.value} of these steps are scored.`;
     this.table.replaceChildren(...[...track.rows.slice(-SHOWN.past), ...ahead.slice(0, SHOWN.ahead)].reverse().map((one) => row(one, numbersOf(error))));
   }

@@ -231,10 +231,16 @@ def test_what_has_too_few_scores_for_a_window_says_so(visit: Visit) -> None:
     visit.post("/seed-state", unique_id="young", y=WAVE[:15])
     page = open_series(visit, "young")
 
+    rolling = page.get_by_role("region", name="Scores").locator("canvas")
     expect(page.get_by_text("Fewer than 20 of these steps are scored.")).to_be_visible()
+    expect(rolling.first).to_be_hidden()
     page.locator("#window").select_option("10")
 
     expect(page.get_by_text("of these steps are scored.")).to_be_hidden()
+    expect(rolling.first).to_be_visible()
+    box = rolling.first.bounding_box()
+    assert box is not None
+    assert box["width"] > 200
 
 
 def test_a_hidden_page_keeps_no_stream_and_misses_nothing(visit: Visit) -> None:
