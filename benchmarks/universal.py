@@ -1,4 +1,7 @@
-"""Row 8: a step of the bundled universal model, alone, beside others, and behind `/observe`."""
+"""Row 8: a step of the bundled universal model, alone, beside others, and behind `/observe`.
+
+Also its forecasts of many steps ahead, with sampled intervals and without.
+"""
 
 import shutil
 from collections.abc import Callable
@@ -24,6 +27,7 @@ from forecaster.network import NumpyNetwork
 BUNDLED = Path(__file__).parents[1] / "models" / "universal"
 COUNTS = (1, 64, 1024, 8192)
 SEASON = (24, 0)
+FAR = 24
 Floats = NDArray[np.float64]
 Records = NDArray[np.void]
 Step = Callable[[Records, Floats], None]
@@ -34,7 +38,7 @@ _WARM = 60
 
 def run(folder: Path, *, quick: bool) -> Lines:
     """Return microseconds a step and a series, and requests a second."""
-    lines = _steps(5 if quick else 25)
+    lines = _steps(5 if quick else 25) + _far(5 if quick else 25)
     if not wrk.is_installed():
         return [*lines, Note("universal", wrk.MISSING)]
     shutil.copytree(BUNDLED, folder / BUNDLED.name)
@@ -71,6 +75,22 @@ def _steps(rounds: int) -> Lines:
             text = f"{name}, K = {count}"
             lines.append(row("universal", text, "us/series", some, against=against, facts=more))
     return lines
+
+
+def _far(rounds: int) -> Lines:
+    """Measure forecasts of one series, a day of hours ahead."""
+    forecaster = artifact.load(BUNDLED).forecaster
+    rng = np.random.default_rng(0)
+    records = forecaster.seed([rng.normal(100.0, 1.0, 10 * FAR)], seasons=[SEASON])
+    contestants = {
+        "with intervals": timed(lambda: forecaster.forecast(records, FAR, (0.1, 0.9))),
+        "means alone": timed(lambda: forecaster.forecast(records, FAR)),
+    }
+    samples = interleave(contestants, rounds)
+    return [
+        row("universal", f"{FAR} steps ahead, {name}", "us/series", some)
+        for name, some in samples.items()
+    ]
 
 
 def _step_of(model: Model) -> Step:
