@@ -1,5 +1,6 @@
 """The offline job: from a file of series to a model folder with its report."""
 
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from forecaster.calendar import Clock
 from forecaster.cursor import OnGap
 from forecaster.journal import NO_SEASON
 from forecaster.scores import UNIVERSAL
-from training import plain, policy, standing
+from training import baseline, plain, policy, standing
 from training.backtest import default_test, usual_season
 from training.data import Gap, read_panel
 from training.errors import DataError
@@ -101,9 +102,12 @@ def train(
     )
     history, test = panel.split(job.test or default_test(panel))
     season = job.baseline_season or usual_season(None, panel)
-    plan: plain.Plan | standing.Plan
+    plan: plain.Plan | standing.Plan | baseline.Plan
     if universal is not None and job.method != "plain":
         plan = standing.plan(job, universal, history, test, on_epoch, tell)
+        if job.method == "auto":
+            better, tried = baseline.hold(plan, history, season)
+            plan = better or dataclasses.replace(plan, tried=tried)
     elif job.recipe.policy == "auto":
         plan = policy.plan(job, history, test, season, on_epoch, tell)
     else:
@@ -114,7 +118,7 @@ def train(
     )
     scores: dict[str, JsonValue] = {**runs[0].walk.summary(), "seeds": _spread(runs)}
     beside = None
-    if universal is not None and runs[0].history:  # which it is not itself
+    if universal is not None and plan.told != {"method": "universal"}:
         beside = standing.walk_as_it_is(universal, history, test, season, job.told_season)
     if beside is not None:
         scores[UNIVERSAL] = beside.summary()["model"]

@@ -114,7 +114,7 @@ def render(
     page = _template().render(
         name=job.name,
         note=job.note,
-        summary=_summary(job, kept, history),
+        summary=_summary(job, kept, history, recipe),
         steps=kept.walk.steps,
         series=len(kept.walk.ids),
         levels=measures.LEVELS,
@@ -329,7 +329,7 @@ def _rows(scores: dict[str, Any], methods: Iterable[str]) -> list[dict[str, Any]
     ]
 
 
-def _summary(job: Job, kept: Run, history: Panel) -> str:
+def _summary(job: Job, kept: Run, history: Panel, recipe: dict[str, JsonValue]) -> str:
     count = len(history.series)
     observations = sum(len(series.y) for series in history.series)
     units = " and ".join(str(units) for units in kept.spec.network.units)
@@ -337,6 +337,9 @@ def _summary(job: Job, kept: Run, history: Panel) -> str:
     if isinstance(kept.spec.transform, UniversalTransformSpec):
         how = "tuned to" if kept.history else "as it is, for"
         made = f"The universal model, {how}"
+    elif recipe.get("method") in measures.METHODS:
+        name = _NAMES[str(recipe["method"])].capitalize()
+        made = f"{name}, which did better at the end of the history, with intervals from"
     return (
         f"{made} {observations:,} observations of {count:,} series of {job.file.name}"
         f"{', freq ' + history.freq if history.freq else ''}; policy {kept.spec.policy.value}."

@@ -51,6 +51,8 @@ _TIMES_SEEN = 2
 _FEWEST_STEPS = 60
 # Tuning is worth it from so much less loss on.
 _LEAST_GAIN = 0.01
+# The universal model has seen nothing of a history, so baselines are held against it on more.
+_UNSEEN = 1 / 3
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,8 @@ class Plan:
         rounds: For how many rounds; 0 keeps the universal model as it is.
         losses: Those of the run that said so.
         tried: What there was to choose from.
+        judged: Weights that have not seen the end of the histories.
+        unseen: What share of each history that end is.
     """
 
     recipe: SettledTuneRecipe
@@ -76,6 +80,8 @@ class Plan:
     rounds: int
     losses: History
     tried: tuple[Tried, ...]
+    judged: Weights
+    unseen: float
 
     @property
     def repeats(self) -> int:
@@ -193,7 +199,8 @@ def plan(
     count = sum(int(np.count_nonzero(stream.weights)) for stream in streams)
     recipe = settle_tuning(job.tune, count)
     told_less = _streams(history, seasons, (), covariates) if calendar else streams
-    as_it_is = Plan(recipe, spec, widened(weights, spec.network), seasons, told_less, 0, {}, ())
+    start = widened(weights, spec.network)
+    as_it_is = Plan(recipe, spec, start, seasons, told_less, 0, {}, (), start, _UNSEEN)
     if job.method == "universal":
         return as_it_is
     held = [int(len(stream) * recipe.validation) for stream in streams]
@@ -246,7 +253,18 @@ def plan(
         scaler=spec.scaler,
         covariates=spec.covariates,
     )
-    return Plan(recipe, tuned, weights, seasons, streams, trial.rounds, trial.losses, tuple(tried))
+    return Plan(
+        recipe=recipe,
+        spec=tuned,
+        start=weights,
+        seasons=seasons,
+        streams=streams,
+        rounds=trial.rounds,
+        losses=trial.losses,
+        tried=tuple(tried),
+        judged=get_weights(trial.network),
+        unseen=recipe.validation,
+    )
 
 
 def walk_as_it_is(

@@ -97,7 +97,7 @@ def tuned(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Path]:
 def test_a_longer_series_is_learnt_from(tuned: tuple[Any, Path]) -> None:
     trained, _ = tuned
 
-    universal, better = trained.tried
+    universal, better, *_ = trained.tried
     assert better.verdict == "kept"
     assert better.loss < 0.98 * universal.loss
     manifest = artifact.load(trained.folder).manifest
@@ -176,7 +176,7 @@ def test_what_tuning_does_not_help_keeps_the_universal_model(tmp_path: Path) -> 
 
     trained = train(job, tmp_path)
 
-    universal, tuned = trained.tried
+    universal, tuned, *_ = trained.tried
     assert universal.verdict == "kept"
     assert tuned.loss is not None
     model = artifact.load(trained.folder)
@@ -226,7 +226,7 @@ def test_with_nothing_to_validate_on_the_universal_model_is_kept(tmp_path: Path)
 
     trained = train(Job(file=file, name="short", test=1), tmp_path)
 
-    (tried,) = trained.tried
+    tried, *_ = trained.tried
     assert tried.verdict == "kept: 0 known observations to validate on, fewer than 60"
     with pytest.raises(DataError, match="0 known observations to validate on"):
         train(Job(file=file, name="tuned", test=1, method="tuned"), tmp_path)
