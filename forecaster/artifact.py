@@ -223,14 +223,20 @@ def encode_series(states: dict[str, np.void], dtype: np.dtype[np.void]) -> bytes
 
 
 def check_free(folder: Path, *, replace: bool) -> None:
-    """Refuse a folder that is there already, before the work on what is to be written begins.
+    """Refuse a folder that cannot be made, before the work on what is to be written begins.
 
     Raises:
-        ArtifactError: If it exists and may not be replaced.
+        ArtifactError: If it exists and may not be replaced, or may not be written.
     """
     if folder.exists() and not replace:
         found = "one; --force replaces it"
         raise ArtifactError(folder, expected="no model of that name yet", found=found)
+    above = next(path for path in folder.absolute().parents if path.exists())
+    if not above.is_dir():
+        raise ArtifactError(above, expected="a folder", found="a file")
+    if not os.access(above, os.W_OK):
+        found = "one that may not be written to; --models names another"
+        raise ArtifactError(above, expected="a folder to write the model into", found=found)
 
 
 def save(
@@ -248,7 +254,8 @@ def save(
         The manifest as written.
 
     Raises:
-        ArtifactError: If the folder exists and may not be replaced.
+        ArtifactError: If the folder exists and may not be replaced, or the disk refuses it: then
+            nothing of it is left, and what was there before stays.
     """
     if folder.exists() and not replace:
         raise ArtifactError(folder, expected="no such folder yet", found="one that exists")
@@ -263,6 +270,9 @@ def save(
         _write(temporary / MANIFEST, complete.model_dump_json(indent=2).encode() + b"\n")
         temporary.chmod(0o755)
         _move(temporary, folder)
+    except OSError as error:
+        found = error.strerror or error
+        raise ArtifactError(folder, expected="room and leave to write it", found=found) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return complete

@@ -82,6 +82,9 @@ def main() -> None:
             else f"--peers needs {error.name}: pip install 'stepcast[peers]'"
         )
         raise SystemExit(1) from None
+    except OSError as error:  # of a disk or a folder: a report, a checkpoint
+        print_refusal(": ".join(str(part) for part in (error.filename, error.strerror) if part))
+        raise SystemExit(1) from None
 
 
 _EXTRAS = {
@@ -433,7 +436,7 @@ def backtest(
     )
     warn_of_gaps(panel.gaps, read_on_gap(on_gap))
     warn_of_columns(panel.unused, "a model learns from those that `train --past --future` names")
-    history, held_back = panel.split(test or default_test(panel))
+    history, held_back = panel.split(test or default_test(panel), file)
     check_horizon(h, held_back)
     warn_of_data_trained_on(loaded.manifest, panel, len(held_back.series[0]))
     told = read_told_season(season)
@@ -657,7 +660,7 @@ def walk(
             static=static,
         )
         warn_of_gaps(panel.gaps, read_on_gap(on_gap))
-        history, held_back = panel.split(test or default_test(panel))
+        history, held_back = panel.split(test or default_test(panel), file)
         walked = walk(
             client,
             history,

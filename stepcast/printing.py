@@ -92,7 +92,7 @@ def print_scores(scores: dict[str, Any], title: str) -> None:
         if method == measures.UNIVERSAL and method not in scores:
             continue
         cells = (scores.get(method, {}).get(name) for name in measures.MEASURES)
-        table.add_row(method, *("-" if cell is None else f"{cell:,.4f}" for cell in cells))
+        table.add_row(method, *("-" if cell is None else _shown(cell) for cell in cells))
     output.print(table)
     coverage = scores.get("model", {}).get("coverage", {})
     if coverage:
@@ -101,6 +101,12 @@ def print_scores(scores: dict[str, Any], title: str) -> None:
             for level, share in coverage.items()
         )
         output.print(f"Share of actuals inside the model's intervals: {', '.join(inside)}")
+
+
+def _shown(value: float) -> str:
+    """Return a score as a table has it, short where it is large or next to nothing."""
+    is_usual = value == 0 or 1e-3 <= abs(value) < 1e6
+    return f"{value:,.4f}" if is_usual else f"{value:.4g}"
 
 
 def print_peers(scores: dict[str, Any]) -> None:
@@ -174,7 +180,7 @@ def warn_of_baselines(scores: dict[str, Any]) -> None:
             name = "the universal model as it is"
         warn(
             f"{name} does better on the held-back part: "
-            f"{rmse[best]:,.2f} against {rmse['model']:,.2f}"
+            f"an RMSE of {rmse[best]:,.4g} against {rmse['model']:,.4g}"
         )
 
 

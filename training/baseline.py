@@ -40,6 +40,8 @@ from training.streams import Batches, pack, samples
 _LEAST_GAIN = 0.01
 _FEWEST_JUDGED = 12
 _MOST_STEPS = 1000
+# What a model needs to have seen before: it forgets what is further back.
+_MOST_SEEN = 5000
 # Steps in a window of the parity check.
 _WINDOW = 24
 
@@ -174,6 +176,8 @@ def _walk(chosen: Chosen, history: Panel, steps: int, season: int) -> Walk | Non
     freq = Freq.parse(history.freq) if history.freq else None
     forecaster = build_forecaster(chosen.spec, chosen.judged, freq=freq)
     try:
+        if min(map(len, history.series)) > _MOST_SEEN + steps:
+            history = history.split(_MOST_SEEN + steps)[1]
         seen, judged = history.split(steps)
         return backtest(forecaster, seen, judged, season=season, seasons=chosen.seasons)
     except DataError:

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from forecaster.spec import MOST_CATEGORIES, MOST_COVARIATES, Covariate, Kind
 from training.errors import DataError
 from training.recipe import Asked
-from training.table import Table, is_number, is_true, read_numbers, read_table
+from training.table import Table, is_meant_as_number, is_true, read_numbers, read_table
 
 Values = NDArray[np.float64]
 
@@ -119,7 +119,8 @@ class _Static:
 def _settled(table: Table, name: str, kind: Kind) -> Covariate:
     flag = "--static" if kind is Kind.STATIC else f"--{kind}"
     table.require(name, flag)
-    if is_number(table, name).all():
+    if is_meant_as_number(table, name):
+        read_numbers(table, name)  # refuses the few that are none
         words: list[str] = []
     else:
         texts = table.texts(name).str.strip()

@@ -137,11 +137,11 @@ class Panel:
         """The number of observations of all series together, missing ones included."""
         return sum(map(len, self.series))
 
-    def split(self, test: int) -> tuple["Panel", "Panel"]:
+    def split(self, test: int, path: Path | None = None) -> tuple["Panel", "Panel"]:
         """Hold back the last `test` observations of each series.
 
         A gap belongs to the part that holds the observation after it; where that is the first
-        observation of the second part, its `position` is 0.
+        observation of the second part, its `position` is 0. `path` is the file, for the message.
 
         Returns:
             What comes before, and what was held back. Both share this panel's memory.
@@ -156,7 +156,9 @@ class Panel:
             if len(one) <= test:
                 raise DataError(
                     f"series {one.unique_id!r}: expected more than {test} observations, of which "
-                    f"{test} are held back for the test, found {len(one)}"
+                    f"{test} are held back for the test, found {len(one)}; "
+                    "hold back fewer (--test), or leave the series out",
+                    path=path,
                 )
         cuts = {one.unique_id: len(one) - test for one in self.series}
         held_back = [gap for gap in self.gaps if gap.position >= cuts[gap.unique_id]]
@@ -247,7 +249,8 @@ def _read_times(table: Table, name: str) -> tuple[Clock, Times]:
         expected = "a date or time in ISO 8601"
         if not re.fullmatch(_ISO, first):
             expected += " or a whole number"
-        table.refuse(name, ~is_true(text.str.fullmatch(_ISO)), expected)
+        remedy = "write it as 2024-05-31 or 2024-05-31T14:00"
+        table.refuse(name, ~is_true(text.str.fullmatch(_ISO)), expected, remedy)
     moments = pd.to_datetime(text, format="ISO8601", utc=True, errors="coerce")
     return Clock.TIME, _moments(table, name, moments)
 
@@ -310,9 +313,9 @@ class _Rows:
         """Return the time of one observation as an error shows it."""
         return str(format_ds(int(self.ds[at]), self.clock))
 
-    def refuse(self, at: int, problem: str, count: int) -> None:
+    def refuse(self, at: int, problem: str, count: int, remedy: str = "") -> None:
         """Raise for the time of one observation, the first of `count` with this problem."""
-        self.table.refuse_row(int(self.index[at]), self.time_column, problem, count)
+        self.table.refuse_row(int(self.index[at]), self.time_column, problem, count, remedy)
 
 
 def _read_rows(
@@ -383,7 +386,7 @@ def _check_order(rows: _Rows) -> None:
         f"{rows.shown(at)} comes after {rows.shown(at - 1)} (row {row}) in series "
         f"{rows.ids[rows.codes[at]]!r}: expected each series in order of time"
     )
-    rows.refuse(at, problem, len(late))
+    rows.refuse(at, problem, len(late), f"sort the rows by {rows.time_column}")
 
 
 def _refuse_duplicates(rows: _Rows) -> None:

@@ -100,7 +100,7 @@ def train(
         on_gap=job.on_gap,
         covariates=job.asked,
     )
-    history, test = panel.split(job.test or default_test(panel))
+    history, test = panel.split(job.test or default_test(panel), job.file)
     season = job.baseline_season or usual_season(None, panel)
     plan: plain.Plan | standing.Plan | baseline.Plan
     if universal is not None and job.method != "plain":

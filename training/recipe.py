@@ -401,6 +401,8 @@ def read_job(
             here = "here or " if config else ""
             raise DataError(f"{source}: {where}: needed, {here}{_FLAGS[where]}") from error
         problem, found = first["msg"].removeprefix("Value error, "), first["input"]
+        if where == "name":
+            problem = "expected up to 64 of a-z, 0-9, '_', '.' and '-', as sales-2024"
         if not isinstance(found, dict):  # a whole table says nothing
             problem += f", found {found!r}"
         raise DataError(f"{source}: {where}: {problem}") from error

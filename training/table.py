@@ -23,6 +23,9 @@ Values = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
 _NUMBER = r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
+_NUMBER_REMEDY = "write it as 1234.5, or leave it empty where it is missing"
+# A column in which so many values are numbers was meant to have nothing else.
+_SHARE_OF_NUMBERS = 0.9
 _MISSING = r"(?:[nN][aA][nN])?"
 
 
@@ -34,6 +37,7 @@ class Table:
     names: list[str]
     frame: pd.DataFrame  # columns are numbered; the index counts the records of the file
     row_of: Callable[[int], int]  # record -> what to call its row
+    decimal: str = "."
 
     def row(self, index: int) -> int:
         """Return the row in the file of the record at `index` in the frame."""
@@ -73,18 +77,20 @@ class Table:
             values = values.astype(object).map(str).where(values.notna(), "").astype(str)
         return values.fillna("").astype(str)
 
-    def refuse(self, name: str, is_bad: Mask, expected: str) -> None:
+    def refuse(self, name: str, is_bad: Mask, expected: str, remedy: str = "") -> None:
         """Raise for the first record that `is_bad` marks, counting the others."""
         if not is_bad.any():
             return
         index = int(is_bad.argmax())
         found = _shown(self.column(name).iloc[index])
-        self.refuse_row(index, name, f"expected {expected}, found {found}", int(is_bad.sum()))
+        problem = f"expected {expected}, found {found}"
+        self.refuse_row(index, name, problem, int(is_bad.sum()), remedy)
 
-    def refuse_row(self, index: int, name: str, problem: str, count: int) -> None:
+    def refuse_row(self, index: int, name: str, problem: str, count: int, remedy: str = "") -> None:
         """Raise for one record, the first of `count` that have this problem."""
-        more = f" (and {count - 1} more like it)" if count > 1 else ""
-        raise DataError(problem + more, path=self.path, row=self.row(index), column=name)
+        problem += f" (and {count - 1} more like it)" if count > 1 else ""
+        problem += f"; {remedy}" if remedy else ""
+        raise DataError(problem, path=self.path, row=self.row(index), column=name)
 
 
 def _shown(value: object) -> str:
@@ -161,8 +167,10 @@ def _read_csv(path: Path, content: bytes) -> Table:
         text = content.decode("utf-8-sig").rstrip("\r\n")
     except UnicodeDecodeError as exc:
         row = content.count(b"\n", 0, exc.start) + 1
-        raise DataError("expected text in UTF-8", path=path, row=row) from exc
-    names = next((fields for _, fields in _records(path, text)), [])
+        problem = "expected text in UTF-8; a spreadsheet writes it as 'CSV UTF-8'"
+        raise DataError(problem, path=path, row=row) from exc
+    separator = _separator(text)
+    names = next((fields for _, fields in _records(path, text, separator)), [])
     if not any(names):
         raise DataError("expected the names of the columns, found nothing", path=path, row=1)
     try:
@@ -170,6 +178,7 @@ def _read_csv(path: Path, content: bytes) -> Table:
         # and every value can be quoted in an error.
         frame = pd.read_csv(
             io.StringIO(text, newline=""),
+            sep=separator,
             header=None,
             dtype=str,
             na_filter=False,
@@ -177,15 +186,24 @@ def _read_csv(path: Path, content: bytes) -> Table:
             skip_blank_lines=False,
         )
     except (pd.errors.ParserError, pd.errors.EmptyDataError) as exc:
-        _check_widths(path, text, len(names))
+        _check_widths(path, text, separator, len(names))
         raise DataError(f"cannot be read as CSV: {exc}", path=path) from exc
-    frame = _without_empty_lines(path, text, frame.iloc[1:])
-    return Table(path, names, frame, lambda record: _line(path, text, record))
+    frame = _without_empty_lines(path, text, separator, frame.iloc[1:])
+    # Spreadsheets separate by semicolons where the comma is the decimal mark.
+    decimal = "," if separator == ";" else "."
+    return Table(path, names, frame, lambda record: _line(path, text, separator, record), decimal)
 
 
-def _records(path: Path, text: str) -> Iterator[tuple[int, list[str]]]:
+def _separator(text: str) -> str:
+    """Return what stands between the names of the columns: a comma where there is one."""
+    header = text.partition("\n")[0]
+    return next((mark for mark in ",;\t" if mark in header), ",")
+
+
+def _records(path: Path, text: str, separator: str) -> Iterator[tuple[int, list[str]]]:
     """Yield line and fields of each record: slower than pandas, which keeps no lines."""
-    reader = csv.reader(io.StringIO(text, newline=""), skipinitialspace=True)
+    lines = io.StringIO(text, newline="")
+    reader = csv.reader(lines, delimiter=separator, skipinitialspace=True)
     line = 1
     try:
         for fields in reader:
@@ -195,29 +213,32 @@ def _records(path: Path, text: str) -> Iterator[tuple[int, list[str]]]:
         raise DataError(f"cannot be read as CSV: {exc}", path=path, row=line) from exc
 
 
-def _line(path: Path, text: str, record: int) -> int:
-    return next(line for i, (line, _) in enumerate(_records(path, text)) if i == record)
+def _line(path: Path, text: str, separator: str, record: int) -> int:
+    records = enumerate(_records(path, text, separator))
+    return next(line for i, (line, _) in records if i == record)
 
 
-def _check_widths(path: Path, text: str, width: int) -> None:
-    for line, fields in _records(path, text):
+def _check_widths(path: Path, text: str, separator: str, width: int) -> None:
+    for line, fields in _records(path, text, separator):
         if len(fields) > width:
             raise DataError(f"expected {width} fields, found {len(fields)}", path=path, row=line)
 
 
-def _without_empty_lines(path: Path, text: str, frame: pd.DataFrame) -> pd.DataFrame:
+def _without_empty_lines(
+    path: Path, text: str, separator: str, frame: pd.DataFrame
+) -> pd.DataFrame:
     """Drop empty lines and refuse short ones; where there is one column, empty is a value."""
     width = frame.shape[1]
     # Where a line ends early, pandas has filled up the last column.
     if width == 1 or not is_true(frame.iloc[:, -1] == "").any():
         return frame
     empty = []
-    for record, (line, fields) in enumerate(_records(path, text)):
+    for record, (line, fields) in enumerate(_records(path, text, separator)):
         if len(fields) <= 1 and not any(fields):
             empty.append(record)
         elif len(fields) < width:
             raise DataError(
-                f"expected {width} fields, found {len(fields)}: {_shown(','.join(fields))}",
+                f"expected {width} fields, found {len(fields)}: {_shown(separator.join(fields))}",
                 path=path,
                 row=line,
             )
@@ -228,13 +249,28 @@ def is_number(table: Table, name: str) -> Mask:
     """Say which values of a column are numbers, or missing."""
     if _is_numeric(table.column(name)):
         return np.ones(len(table.frame), np.bool_)
-    text = table.texts(name).str.strip()
+    text = _numerals(table, name)
     return is_true(text.str.fullmatch(_MISSING)) | is_true(text.str.fullmatch(_NUMBER))
+
+
+def is_meant_as_number(table: Table, name: str) -> bool:
+    """Say whether a column is one of numbers: all of its values are, or nearly all that it has."""
+    good = is_number(table, name)
+    known = is_true(table.texts(name).str.strip() != "")
+    return bool(good.all()) or float(good[known].mean()) >= _SHARE_OF_NUMBERS
 
 
 def _is_numeric(column: "pd.Series[Any]") -> bool:
     is_bool = pd.api.types.is_bool_dtype(column.dtype)
     return pd.api.types.is_numeric_dtype(column.dtype) and not is_bool
+
+
+def _numerals(table: Table, name: str) -> "pd.Series[str]":
+    """Return a column of text with a point for the decimal mark; no column may have both."""
+    text = table.texts(name).str.strip()
+    if table.decimal == "." or is_true(text.str.contains(".", regex=False)).any():
+        return text
+    return text.str.replace(table.decimal, ".", n=1, regex=False)
 
 
 def read_numbers(table: Table, name: str) -> Values:
@@ -247,8 +283,8 @@ def read_numbers(table: Table, name: str) -> Values:
     if _is_numeric(column):
         numbers: Values = column.to_numpy(dtype=np.float64, na_value=np.nan)
     else:
-        table.refuse(name, ~is_number(table, name), "a number")
-        text = table.texts(name).str.strip()
+        table.refuse(name, ~is_number(table, name), "a number", _NUMBER_REMEDY)
+        text = _numerals(table, name)
         is_missing = is_true(text.str.fullmatch(_MISSING))
         numbers = np.full(len(text), np.nan)
         numbers[~is_missing] = text.to_numpy(dtype=object)[~is_missing].astype(np.float64)

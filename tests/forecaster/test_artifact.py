@@ -1,5 +1,6 @@
 import hashlib
 import json
+import os
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
@@ -319,12 +320,29 @@ def test_a_failure_while_writing_leaves_all_as_it_was(tmp_path: Path, replace: b
     before = sorted(tmp_path.rglob("*"))
 
     # `a` cannot be a file and a folder.
-    with pytest.raises(OSError, match=r"exists|directory"):
+    with pytest.raises(ArtifactError, match=r"small: expected room and leave to write it, found"):
         artifact.save(folder, manifest, {"a": b"", "a/b": b""}, replace=replace)
 
     assert sorted(tmp_path.rglob("*")) == before
     if replace:
         load(folder)
+
+
+def test_a_file_in_the_place_of_a_folder_is_refused_before_the_work(tmp_path: Path) -> None:
+    (tmp_path / "models").touch()
+
+    with pytest.raises(ArtifactError, match=r"models: expected a folder, found a file"):
+        artifact.check_free(tmp_path / "models" / "sales", replace=False)
+
+
+def test_a_folder_that_may_not_be_written_to_is_refused_before_the_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The system says who may write: these tests may run as a user who may do anything."""
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+
+    with pytest.raises(ArtifactError, match=r"may not be written to; --models names another"):
+        artifact.check_free(tmp_path / "models" / "sales", replace=False)
 
 
 def test_folders_above_are_made(tmp_path: Path) -> None:

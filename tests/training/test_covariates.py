@@ -66,6 +66,24 @@ def test_columns_are_numbers_or_words(tmp_path: Path) -> None:
     np.testing.assert_array_equal(panel.series[1].x, [[np.nan, 2, 1, 2, 3], [np.nan, 1, 0, 2, 3]])
 
 
+def test_a_word_among_numbers_is_a_fault_and_not_one_more_word(tmp_path: Path) -> None:
+    """It would make words of all the numbers, without a sound."""
+    rows = [f"2024-01-{day:02},{day},{day % 5}" for day in range(1, 29)]
+    file, _ = write(tmp_path, "\n".join(["ds,y,temp", *rows, "2024-01-29,29,warm", ""]))
+
+    with pytest.raises(DataError, match=r"row 30, column temp: expected a number, found 'warm';"):
+        read_panel(file, covariates=Asked(("temp",)))
+
+
+def test_a_code_that_is_now_and_then_a_number_is_a_word(tmp_path: Path) -> None:
+    rows = [f"2024-01-{day:02},{day},{day % 2 or 'A'}" for day in range(1, 29)]
+    file, _ = write(tmp_path, "\n".join(["ds,y,code", *rows, ""]))
+
+    panel = read_panel(file, covariates=Asked(("code",)))
+
+    assert panel.covariates[0].categories == ("1", "A")
+
+
 def test_what_is_settled_is_read_as_it_is(tmp_path: Path) -> None:
     file, static = write(tmp_path)
     settled = read_panel(file, covariates=Asked(("wind",), ("promo",), static)).covariates

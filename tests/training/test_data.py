@@ -228,6 +228,47 @@ def test_the_way_a_csv_is_written_does_not_matter(write: Write, text: str) -> No
     assert series.y.tolist() == [10, 20]
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("ds;y\n1;10\n2;20\n", [10, 20]),
+        ("\ufeffds;y\r\n1;10,5\r\n2;-0,25\r\n", [10.5, -0.25]),
+        ('"ds";"y"\n1;"10,5"\n2;\n', [10.5, np.nan]),
+        ("ds;y\n1;10.5\n2;20\n", [10.5, 20]),
+        ("ds\ty\n1\t10.5\n2\t20\n", [10.5, 20]),
+    ],
+)
+def test_a_spreadsheet_of_another_country_is_read(
+    write: Write, text: str, expected: list[float]
+) -> None:
+    """Semicolons stand between the columns where the comma is the decimal mark; or tabs do."""
+    panel = read_panel(write(text))
+
+    assert panel.series[0].y == pytest.approx(expected, nan_ok=True)
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ('ds,y\n1,"1,234.5"\n', "1,234.5"),
+        ("ds;y\n1;1.234,5\n", "1.234,5"),
+        ("ds;y\n1;1,5\n2;1.5\n", "1,5"),
+        ("ds;y\n1;1,234,567\n", "1,234,567"),
+        ("ds\ty\n1\t1,5\n", "1,5"),
+    ],
+)
+def test_separators_of_thousands_and_two_decimal_marks_are_refused(
+    write: Write, text: str, found: str
+) -> None:
+    with pytest.raises(DataError, match=f"row 2, column y: .*found '{found}'; write it as 1234.5"):
+        read_panel(write(text))
+
+
+def test_a_fault_between_semicolons_has_its_line(write: Write) -> None:
+    with pytest.raises(DataError, match="row 4: expected 2 fields, found 1: '3'"):
+        read_panel(write("ds;y\n1;10\n\n3\n4;5\n"))
+
+
 def test_numbers_are_read_to_the_last_bit(write: Write) -> None:
     numbers = [0.1 + 0.2, 1 / 3, 5e-324, 1.7976931348623157e299, 123456789.123456789]
 
@@ -334,7 +375,10 @@ def test_a_data_error_is_a_forecast_error_that_knows_the_place(write: Write) -> 
 
     assert isinstance(caught.value, DataError)
     assert caught.value.facts() == {"path": str(path), "row": 3, "column": "y"}
-    assert str(caught.value) == f"{path}, row 3, column y: expected a number, found 'n/a'"
+    assert str(caught.value) == (
+        f"{path}, row 3, column y: expected a number, found 'n/a'; "
+        "write it as 1234.5, or leave it empty where it is missing"
+    )
 
 
 def test_a_data_error_may_know_no_place() -> None:
@@ -456,7 +500,7 @@ def test_a_footer_with_a_comma_is_named_too(write: Write) -> None:
 
 
 def test_what_is_quoted_from_a_file_is_cut_short(write: Write) -> None:
-    with pytest.raises(DataError, match=r"found 'x{76}\.\.\.$"):
+    with pytest.raises(DataError, match=r"found 'x{76}\.\.\.;"):
         read_panel(write("y\n" + "x" * 1000 + "\n"))
 
 
@@ -469,7 +513,7 @@ def test_what_is_quoted_from_a_file_is_cut_short(write: Write) -> None:
 def test_what_is_no_number_is_refused(write: Write, value: str) -> None:
     path = write(f"ds,y\n1,1\n2,{value}\n")
 
-    with pytest.raises(DataError, match=f"row 3, column y: expected a number, found '{value}'$"):
+    with pytest.raises(DataError, match=f"row 3, column y: expected a number, found '{value}';"):
         read_panel(path)
 
 
@@ -572,7 +616,7 @@ def test_rows_out_of_order_are_refused_not_sorted(write: Write) -> None:
     with pytest.raises(
         DataError,
         match=r"row 4, column ds: 2020-01-01T00:00:00Z comes after 2020-01-02T00:00:00Z \(row 3\) "
-        r"in series 'a': expected each series in order of time$",
+        r"in series 'a': expected each series in order of time; sort the rows by ds$",
     ):
         read_panel(path)
 
