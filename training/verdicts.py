@@ -152,7 +152,9 @@ def holm(p: Sequence[float]) -> list[float]:
 
 
 def shown(value: float) -> str:
-    """Return a number with four digits at least, and all those before the point."""
+    """Return a number with four digits at least, and up to eight before the point."""
+    if abs(value) >= 1e8:
+        return f"{value:.3e}"
     decimals = 3 - math.floor(math.log10(abs(value))) if value else 0
     return f"{value:,.{max(decimals, 0)}f}"
 

@@ -151,7 +151,14 @@ def test_the_claims_that_the_textbooks_left_open_are_all_there() -> None:
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(103.0, "103.0"), (95.4462, "95.45"), (12345.6, "12,346"), (0.0123456, "0.01235"), (0.0, "0")],
+    [
+        (103.0, "103.0"),
+        (95.4462, "95.45"),
+        (12345.6, "12,346"),
+        (0.0123456, "0.01235"),
+        (0.0, "0"),
+        (66675831682.0, "6.668e+10"),
+    ],
 )
 def test_numbers_are_shown_with_four_digits(value: float, text: str) -> None:
     assert shown(value) == text
