@@ -1,8 +1,9 @@
 """How a forecast is asked for, and what the service answers, free of HTTP."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 from app.intake import Status
 from forecaster.covariates import Value
@@ -84,6 +85,23 @@ class Seeded:
     step: int
     ds: int | str | None
     next: ForecastStep | None
+
+
+@dataclass(frozen=True)
+class SeriesState:
+    """The state of a series as a document, for another service of the same model.
+
+    `unique_id` and `model` are the names here; `forecaster.portable` has the rest.
+    """
+
+    format: int
+    unique_id: str
+    model: str
+    fingerprint: str
+    step: int
+    ds: int | str | None
+    record: Mapping[str, Any]
+    checksum: str
 
 
 @dataclass(frozen=True)

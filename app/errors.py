@@ -23,6 +23,7 @@ logger = logging.getLogger(__name__)
 STATUS: dict[type[errors.ForecastError], tuple[int, str]] = {
     errors.ModelNotFoundError: (404, "Unknown model"),
     errors.SeriesNotFoundError: (404, "Unknown series"),
+    errors.OtherModelError: (409, "Another model"),
     errors.SeriesNotWarmError: (409, "Series not warm yet"),
     errors.OutOfOrderError: (409, "Out of order"),
     errors.ConflictError: (409, "Conflicting observation"),

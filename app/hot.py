@@ -18,15 +18,16 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import AfterValidator, FailFast, TypeAdapter, ValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
+from starlette.routing import compile_path
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.errors import BusyError, refusal_of
+from app.paths import routed_path
 from app.schemas import Body
-from app.services import Services
 from app.settings import Settings
 
-# Answers a parsed body, as the routers declare it.
-Handler = Callable[[Any, Services, Settings], Awaitable[Any]]
+# Answers a parsed body, as the routers declare it; the name in the path, if there is one, is first.
+Handler = Callable[..., Awaitable[Any]]
 
 _JSON = (b"content-type", b"application/json")
 
@@ -97,7 +98,7 @@ class _Share:
         self._held += size
 
 
-_Call = Callable[[bytes, Any, _Share], Awaitable[bytes]]
+_Call = Callable[[bytes, tuple[str, ...], Any, _Share], Awaitable[bytes]]
 
 
 class HotCalls:
@@ -106,12 +107,18 @@ class HotCalls:
     Args:
         app: Answers all other requests.
         handlers: What answers a POST, by path. Annotations say what the body and the answer are.
+        puts: What answers a PUT, by the template of the path, which holds the name of a series.
         small: Paths whose bodies hold no list, and so are small.
         settings: What the bodies may be.
     """
 
     def __init__(
-        self, app: ASGIApp, handlers: dict[str, Handler], small: Set[str], settings: Settings
+        self,
+        app: ASGIApp,
+        handlers: dict[str, Handler],
+        puts: dict[str, Handler],
+        small: Set[str],
+        settings: Settings,
     ) -> None:
         self._app = app
         most_bytes, most_items = settings.max_body_bytes, _most_items(settings)
@@ -119,14 +126,18 @@ class HotCalls:
             path: (_call(handler, most_items), _small(most_bytes) if path in small else most_bytes)
             for path, handler in handlers.items()
         }
+        self._puts = [
+            (compile_path(path)[0], (_call(handler, most_items), most_bytes))
+            for path, handler in puts.items()
+        ]
         self._held_bytes = 0
         self._most_held_bytes = max(settings.max_bytes_in_flight, most_bytes)
         self._answers = _Answers(settings.max_bytes_in_flight)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or pass it on."""
-        found = self._calls.get(scope.get("path", "")) if scope["type"] == "http" else None
-        if found is None or scope["method"] != "POST":
+        found, name = self._find(scope)
+        if found is None:
             await self._pass_on(scope, receive, send)
             return
         call, most_bytes = found
@@ -134,7 +145,7 @@ class HotCalls:
         with _Share(self._answers) as share:
             try:
                 await self._read(body, most_bytes, scope, receive)
-                content = await call(bytes(body), scope["state"], share)
+                content = await call(bytes(body), name, scope["state"], share)
                 status, headers = 200, [_JSON, (b"content-length", b"%d" % len(content))]
             except ClientDisconnect:
                 return
@@ -146,6 +157,17 @@ class HotCalls:
                 body.clear()
             await send({"type": "http.response.start", "status": status, "headers": headers})
             await _send_body(send, content)
+
+    def _find(self, scope: Scope) -> tuple[tuple[_Call, int] | None, tuple[str, ...]]:
+        """Return what answers a request, if it is one of these, and the name in its path."""
+        method = scope["method"] if scope["type"] == "http" else ""
+        if method == "POST":
+            return self._calls.get(scope["path"]), ()
+        if method == "PUT":
+            for pattern, found in self._puts:
+                if matched := pattern.match(routed_path(scope)):
+                    return found, matched.groups()
+        return None, ()
 
     async def _pass_on(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -227,12 +249,17 @@ def _most_items(settings: Settings) -> int:
 
 
 def _call(handler: Handler, most_items: int) -> _Call:
-    hints = get_type_hints(handler)
+    hints = get_type_hints(handler, include_extras=True)
+    read_name = TypeAdapter(hints.get("unique_id", str)).validate_python
     validate = TypeAdapter(hints["body"]).validator.validate_json
     write = TypeAdapter(hints["return"]).serializer.to_json
     check = _check_of(hints["body"], most_items)
 
-    async def call(content: bytes, state: Any, share: _Share) -> bytes:
+    async def call(content: bytes, name: tuple[str, ...], state: Any, share: _Share) -> bytes:
+        try:
+            names = [read_name(one) for one in name]
+        except ValidationError as error:
+            raise _invalid(error, "path", "unique_id") from None
         try:
             if len(content) >= _LARGE_BYTES:
                 check(content)
@@ -242,9 +269,9 @@ def _call(handler: Handler, most_items: int) -> _Call:
         share.take(_BYTES_A_VALUE * body.answer_values(state["settings"]))
         # Reading, answering and writing a large body are each a turn of the event loop.
         if len(content) < _LARGE_BYTES:
-            return write(await handler(body, state["services"], state["settings"]))
+            return write(await handler(*names, body, state["services"], state["settings"]))
         await asyncio.sleep(0)
-        answer = await handler(body, state["services"], state["settings"])
+        answer = await handler(*names, body, state["services"], state["settings"])
         await asyncio.sleep(0)
         return write(answer)
 
@@ -281,14 +308,16 @@ def _check_of(body: type[Body], most_items: int) -> Callable[[bytes], None]:
     return check
 
 
-def _invalid(error: ValidationError) -> RequestValidationError:
+def _invalid(error: ValidationError, *place: str) -> RequestValidationError:
+    """Return the refusal of a call for what is in its body, or in another place."""
+    place = place or ("body",)
     if error.error_count() > _MOST_FAULTS:
         message = f"the body has {error.error_count()} faults"
-        return RequestValidationError([{"loc": ("body",), "type": "missing", "msg": message}])
+        return RequestValidationError([{"loc": place, "type": "missing", "msg": message}])
     faults = []
     for one in error.errors(include_url=False):
         where, message = one["loc"], one["msg"]
         if where and where[-1] == "[key]":  # of `_check_of`
             where, message = where[:-1], _NOT_KNOWN
-        faults.append({**one, "loc": ("body", *where), "msg": message})
+        faults.append({**one, "loc": (*place, *where), "msg": message})
     return RequestValidationError(faults)

@@ -43,6 +43,8 @@ CALLS: dict[str, Handler] = {
     "/forecast/batch": batch.forecast_batch,
     "/seed-state/batch": batch.seed_state_batch,
 }
+# The same that are a PUT, by the template of the path.
+PUT_CALLS: dict[str, Handler] = {series.STATE: series.put_state}
 # Those whose bodies hold no list.
 SMALL_CALLS = frozenset({"/observe", "/reset-state"})
 
@@ -112,7 +114,9 @@ def create_app(
     app.has_keys = keys is not None
     # From the inside to the outside: the last one is asked first.
     app.add_middleware(EncodedNames)
-    app.add_middleware(HotCalls, handlers=CALLS, small=SMALL_CALLS, settings=settings)
+    app.add_middleware(
+        HotCalls, handlers=CALLS, puts=PUT_CALLS, small=SMALL_CALLS, settings=settings
+    )
     app.add_middleware(Gate, traffic=traffic, max_concurrency=settings.max_concurrency)
     if keys is not None:
         app.add_middleware(KeyCheck, keys=keys, has_public_metrics=settings.metrics_public)

@@ -40,9 +40,12 @@ class EncodedNames:
 
 
 class _Name(Convertor[str]):
-    """A name as it stands in a path: it does not end in `/history`, nor in `/events`."""
+    """A name as it stands in a path: it ends in none of `/history`, `/events` and `/state`."""
 
-    regex = r"(?:(?!/events).{0,7}|.*(?!/history|./events).{8})"
+    regex = (
+        r"(?:.{0,5}|(?!/state).{6}|(?!/events|./state).{7}"
+        r"|.*(?!/history|./events|../state).{8})"
+    )
 
     def convert(self, value: str) -> str:
         return value

@@ -31,6 +31,7 @@ from forecaster.calendar import Clock, encode_time
 from forecaster.covariates import Covariates as ModelCovariates
 from forecaster.errors import InvalidRequestError
 from forecaster.journal import Season
+from forecaster.portable import State
 from forecaster.scores import LEVELS
 from forecaster.season import make_season
 from forecaster.spec import MOST_COVARIATES
@@ -307,6 +308,38 @@ class SeedRequest(HistoryBody):
             raise ValueError("give exactly one of y, copy_from and from")
         self._check_goes_with_y()
         return self
+
+
+class StateRequest(Body):
+    """The state of a series, as the service that keeps it tells it."""
+
+    model_config = _example(
+        format=1,
+        unique_id="shampoo",
+        model="shampoo",
+        fingerprint="5d0f3f2d0b9d6a11",
+        step=24,
+        ds="1902-12-01T00:00:00Z",
+        record={"step": 24, "y": 342.3, "forecast": [377.6, 242.9, 557.3]},
+        checksum="0" * 64,
+    )
+
+    format: Literal[1]
+    unique_id: Annotated[
+        str | None, Field(description="Its name there; the path says what it is called here.")
+    ] = None
+    fingerprint: Annotated[str, Field(max_length=64, description="That of the model.")]
+    step: Annotated[StrictInt, Field(ge=1, le=_LARGEST_INTEGER)]
+    ds: StrictInt | Annotated[str, Field(max_length=64)] | None
+    record: Annotated[
+        dict[str, Any],  # `forecaster.portable` knows what belongs there
+        Field(description="What is kept of the series, by name: numbers, and lists of them."),
+    ]
+    checksum: Annotated[str, Field(max_length=64, description="SHA-256 of the document.")]
+
+    def state(self) -> State:
+        """Return the state as it was told: nothing of it is checked."""
+        return State(self.fingerprint, self.step, self.ds, self.record, self.checksum)
 
 
 class ResetRequest(Body):

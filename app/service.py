@@ -20,6 +20,7 @@ from app.answers import (
     Reset,
     Seeded,
     SeriesPage,
+    SeriesState,
     SeriesStatus,
 )
 from app.feed import Feed
@@ -34,6 +35,7 @@ from forecaster.errors import (
     ForecastError,
     InvalidRequestError,
     NotKeptError,
+    OtherModelError,
     SeriesNotFoundError,
     StepMismatchError,
     StoreUnavailableError,
@@ -53,6 +55,7 @@ from forecaster.journal import (
     resets,
 )
 from forecaster.model import Model
+from forecaster.portable import FORMAT, State
 from forecaster.scores import LEVELS, RunningScores
 from forecaster.season import infer_season
 
@@ -549,6 +552,28 @@ class ForecastService:
                 "seed it with y, or with copy_from"
             )
         return await self._put(unique_id, np.array([record], self._forecaster.dtype))
+
+    async def state(self, unique_id: str) -> SeriesState:
+        """Return the state of a series as a document, with which another service goes on.
+
+        Raises:
+            SeriesNotFoundError: If there is no such series.
+        """
+        records = await self._kept(unique_id)
+        state = State.of(records[0], self.model.manifest.fingerprint)
+        return SeriesState(FORMAT, unique_id, self.model.name, **vars(state))
+
+    async def seed_from_state(self, unique_id: str, state: State) -> Seeded:
+        """Begin a series anew with the state of one, that another service may have told.
+
+        Raises:
+            OtherModelError: If another model made it.
+            InvalidRequestError: If it is damaged, or no observations can have left it.
+        """
+        fingerprint = self.model.manifest.fingerprint
+        if state.fingerprint != fingerprint:
+            raise OtherModelError(self.model.name, expected=fingerprint, found=state.fingerprint)
+        return await self._put(unique_id, state.read(self._forecaster, self.freq))
 
     async def reset(self, unique_id: str) -> Reset:
         """Zero the recurrent state of a series; its last values stay.

@@ -97,7 +97,12 @@ _MAY_BE_NAN = {"error", "stood"}
 _CHOICES: dict[str, list[int]] = {"clock": list(Clock), "mark": list(Mark), "missing": [0, 1]}
 _LARGEST_INTEGER = 2**62
 # The largest size of a field, where that is not that of any number.
-_LARGEST: dict[str, float] = {"season": LONGEST_SEASON, "spread": MOST_SPREAD}
+_LARGEST: dict[str, float] = {
+    "season": LONGEST_SEASON,
+    "spread": MOST_SPREAD,
+    "step": 2**53,  # twice as many, which entries are ordered by, fit 64 bits
+    "h": 2.0,  # an LSTM says 1 at most, give or take what an engine rounds
+}
 _LARGEST_FLOAT = np.float64(4 * LARGEST_VALUE)  # sums of a few such stay numbers
 
 GoldenCovariate = Annotated[float, Field(ge=-LARGEST_VALUE, le=LARGEST_VALUE)] | None
@@ -439,7 +444,7 @@ def _series(
 
 def _check_records(path: Path, records: Records, freq: Freq | None) -> None:
     """Refuse records that no series of observations can have left."""
-    for name, is_wrong in _faults(records, freq):
+    for name, is_wrong in record_faults(records, freq):
         if is_wrong.any():
             row = int(is_wrong.argmax())
             raise ArtifactError(
@@ -450,8 +455,13 @@ def _check_records(path: Path, records: Records, freq: Freq | None) -> None:
             )
 
 
-def _faults(records: Records, freq: Freq | None) -> Iterator[tuple[str, NDArray[np.bool_]]]:
-    """Yield each field of the records with which of them are wrong there."""
+def record_faults(records: Records, freq: Freq | None) -> Iterator[tuple[str, NDArray[np.bool_]]]:
+    """Yield fields of records with which of them hold what no observations can have left there.
+
+    Args:
+        records: Shape `(K,)`; any bytes at all.
+        freq: The model's distance between observations, if it has one.
+    """
     dtype = records.dtype
     assert dtype.names is not None
     for name in dtype.names:

@@ -4,6 +4,7 @@
     ├── ArtifactError            a model folder cannot be trusted
     ├── EngineUnavailableError   the engine asked for is not installed
     ├── ModelNotFoundError       no model of that name is loaded
+    ├── OtherModelError          a state was made by another model
     ├── SeriesNotFoundError      no such series is kept
     ├── SeriesNotWarmError       the series has too few observations for a forecast
     ├── StepMismatchError        the series is not at the step the caller expected
@@ -63,6 +64,22 @@ class ModelNotFoundError(ForecastError):
     def facts(self) -> dict[str, object]:
         """Return the names of the models that are loaded."""
         return {"models": self.known}
+
+
+class OtherModelError(ForecastError):
+    """A state was made by another model, to which its numbers mean something else."""
+
+    def __init__(self, name: str, *, expected: str, found: str) -> None:
+        super().__init__(
+            f"the state was made by model {found}, and {name!r} is {expected} here; "
+            "begin the series with its history, by /seed-state"
+        )
+        self.expected = expected
+        self.found = found
+
+    def facts(self) -> dict[str, object]:
+        """Return the fingerprint of the model that is here."""
+        return {"fingerprint": self.expected}
 
 
 class SeriesNotFoundError(ForecastError):

@@ -136,13 +136,17 @@ class Reader:
 
     def _call(self, words: list[str]) -> str:
         """Do what curl does with these words, of which it knows a few."""
-        method, body, url = None, None, None
+        method, body, url, file = None, None, None, None
         rest = iter(words)
         for word in rest:
             if word == "-X":
                 method = next(rest)
             elif word == "--json":
                 body = next(rest)
+                if body.startswith("@"):
+                    body = (self.folder / body[1:]).read_text()
+            elif word == "-o":
+                file = self.folder / next(rest)
             elif word != "-s":
                 assert url is None, f"curl is given more than one address: {word}"
                 url = word
@@ -155,6 +159,8 @@ class Reader:
             headers={} if body is None else {"Content-Type": "application/json"},
         )
         self._refused = answer.text if answer.is_error else None
+        if file is not None:
+            file.write_text(answer.text)
         return answer.text
 
     def _compare_answer(self, text: str) -> None:

@@ -24,7 +24,7 @@ PROMO = Covariate(name="promo", kind=Kind.FUTURE)
     [
         ("README.md", "json", 8),
         ("docs/client.md", "pycon", 7),
-        ("docs/http.md", "json", 26),
+        ("docs/http.md", "json", 29),
         pytest.param("docs/quickstart.md", "sh", 5, marks=pytest.mark.slow),
     ],
 )

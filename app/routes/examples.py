@@ -13,8 +13,10 @@ from forecaster.errors import (
     ConflictError,
     ForecastError,
     GapError,
+    InvalidRequestError,
     ModelNotFoundError,
     NotKeptError,
+    OtherModelError,
     OutOfOrderError,
     SeriesNotFoundError,
     SeriesNotWarmError,
@@ -46,6 +48,11 @@ SCORES = {
 
 UNKNOWN_MODEL = ModelNotFoundError("sales", ["shampoo"])
 UNKNOWN_SERIES = SeriesNotFoundError("sensor-9")
+OTHER_MODEL = OtherModelError("shampoo", expected="5d0f3f2d0b9d6a11", found="41c02a95e7db8f36")
+DAMAGED_STATE = InvalidRequestError(
+    "record.h[3]: expected a float32 number or null, found 'x'; "
+    "get the state again from the service that keeps the series"
+)
 NOT_WARM = SeriesNotWarmError(step=1, missing=1)
 NOT_KEPT = NotKeptError(
     "no observation of 1901-02-01T00:00:00Z is kept that could be corrected",

@@ -130,6 +130,10 @@ class Table(RootModel[dict[str, list[Any]]]):
     """Columns of one length: the answer for many series."""
 
 
+class State(RootModel[dict[str, Any]]):
+    """The state of a series, as `put_state` takes it."""
+
+
 class Reset(Answer):
     """How many series were reset."""
 

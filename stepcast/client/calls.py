@@ -27,6 +27,7 @@ from stepcast.client.answers import (
     Seeded,
     SeriesPage,
     SeriesStatus,
+    State,
     Table,
 )
 from stepcast.client.errors import InvalidError, NotFoundError, StepcastError
@@ -367,6 +368,28 @@ class Calls:
             kind = None if error.problem is None else error.problem.type
             if error.attempts == 1 or kind != _UNKNOWN_SERIES:
                 raise
+
+    def get_state(self, unique_id: str) -> Plan[dict[str, Any]]:
+        """Return the state of a series as a document of JSON, for another service to go on with.
+
+        Raises:
+            NotFoundError: If there is no such series.
+        """
+        path = f"{_path(unique_id)}/state"
+        return (yield from self._get(State, path, **self._model)).root
+
+    def put_state(self, unique_id: str, state: Mapping[str, Any]) -> Plan[Seeded]:
+        """Begin a series anew with a state that `get_state` returned, here or elsewhere.
+
+        It goes to the model that the client asks for, or else to the one that the state names.
+
+        Raises:
+            ConflictError: If another model made it.
+            InvalidError: If it is damaged.
+        """
+        content = _json({**state, **self._model})
+        request = Request("PUT", f"{_path(unique_id)}/state", content=content)
+        return (yield from _answer(Seeded, request, self._retries))
 
     # The service
 

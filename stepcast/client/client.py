@@ -185,6 +185,8 @@ class Client(_Connection[httpx.BaseTransport]):
     status = _blocking(Calls.status)
     series = _blocking(Calls.series)
     delete = _blocking(Calls.delete)
+    get_state = _blocking(Calls.get_state)
+    put_state = _blocking(Calls.put_state)
     models = _blocking(Calls.models)
     health = _blocking(Calls.health)
 
@@ -245,5 +247,7 @@ class AsyncClient(_Connection[httpx.AsyncBaseTransport]):
     status = _awaiting(Calls.status)
     series = _awaiting(Calls.series)
     delete = _awaiting(Calls.delete)
+    get_state = _awaiting(Calls.get_state)
+    put_state = _awaiting(Calls.put_state)
     models = _awaiting(Calls.models)
     health = _awaiting(Calls.health)

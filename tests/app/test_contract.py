@@ -29,7 +29,7 @@ CONFIG = SchemathesisConfig.from_dict(
         "seed": 5,
         "operations": [
             {
-                "include-method": "POST",
+                "include-method": ["POST", "PUT"],
                 "checks": {"positive_data_acceptance": {"expected-statuses": ACCEPTED}},
             }
         ],

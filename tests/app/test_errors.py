@@ -8,12 +8,22 @@ from typing import Any, get_type_hints
 import pytest
 from pydantic import TypeAdapter
 
-from app.answers import Forecasted, Observed, Past, Reset, Seeded, SeriesPage, SeriesStatus
+from app.answers import (
+    Forecasted,
+    Observed,
+    Past,
+    Reset,
+    Seeded,
+    SeriesPage,
+    SeriesState,
+    SeriesStatus,
+)
 from app.batch import Columns
 from app.errors import MEDIA_TYPE, STATUS, Problem, describe
 from app.main import CALLS as MAIN_CALLS
 from app.main import create_app
 from app.routes.models import ModelList
+from app.routes.series import put_state
 from app.settings import Settings
 from forecaster import errors
 from tests.app.running import Service
@@ -29,6 +39,8 @@ ANSWERS: dict[str, Any] = {
     "POST /seed-state/batch": Columns,
     "GET /series": SeriesPage,
     "GET /series/{unique_id}/history": Past,
+    "GET /series/{unique_id}/state": SeriesState,
+    "PUT /series/{unique_id}/state": Seeded,
     "GET /series/{unique_id}": SeriesStatus,
     "GET /models": ModelList,
 }
@@ -151,10 +163,11 @@ def test_problem_types_are_names_that_a_program_can_compare() -> None:
     assert "urn:stepcast:series-not-warm-yet" in types
 
 
-@pytest.mark.parametrize("call", [call for call in CALLS if call.startswith("POST")])
+@pytest.mark.parametrize("call", [call for call in CALLS if call.startswith(("POST", "PUT"))])
 def test_every_call_with_a_body_shows_one_that_is_valid(call: str) -> None:
-    path = call.removeprefix("POST ")
-    body = TypeAdapter(get_type_hints(MAIN_CALLS[path])["body"])
+    method, path = call.split()
+    handler = MAIN_CALLS[path] if method == "POST" else put_state
+    body = TypeAdapter(get_type_hints(handler)["body"])
     reference = CALLS[call]["requestBody"]["content"]["application/json"]["schema"]["$ref"]
 
     schema = create_app(Settings()).openapi()["components"]["schemas"][reference.split("/")[-1]]

@@ -650,7 +650,7 @@ def test_who_is_to_come_again_is_told_when(
         raise error
 
     service.app.add_api_route("/fault", fail_too)
-    hot = TestClient(HotCalls(Starlette(), {"/x": fail}, frozenset(), Settings()))
+    hot = TestClient(HotCalls(Starlette(), {"/x": fail}, {}, frozenset(), Settings()))
     hot.app_state.update(services=None, settings=Settings())
 
     answers = [service.client.get("/fault"), hot.post("/x", json={})]

@@ -79,6 +79,11 @@ HARD = [
     "x/events",
     "x/history",
     "x/history/history",
+    "state",
+    "/state",
+    "a/state",
+    "ab/state",
+    "x/state/state",
     "/history",
     "a/b//c",
     "%2F",
@@ -96,8 +101,10 @@ def test_a_series_of_any_name_is_found_by_its_path(service: Service, name: str) 
 
     status = service.client.get(url)
     past = service.client.get(url.copy_with(raw_path=url.raw_path + b"/history"))
+    state = service.client.get(url.copy_with(raw_path=url.raw_path + b"/state"))
     deleted = service.client.delete(url)
 
+    assert state.json()["unique_id"] == name
     assert status.json()["unique_id"] == name
     service.problem(past, 422)  # this store keeps none
     assert deleted.status_code == 204
