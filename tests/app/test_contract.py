@@ -31,7 +31,14 @@ CONFIG = SchemathesisConfig.from_dict(
             {
                 "include-method": ["POST", "PUT"],
                 "checks": {"positive_data_acceptance": {"expected-statuses": ACCEPTED}},
-            }
+            },
+            {
+                "include-path-regex": "/batch$",  # a row that is not valid is refused in the answer
+                "checks": {
+                    "positive_data_acceptance": {"expected-statuses": ACCEPTED},
+                    "negative_data_rejection": {"expected-statuses": ["2xx", "4xx"]},
+                },
+            },
         ],
     }
 )

@@ -13,6 +13,7 @@ from forecaster.errors import (
     InvalidRequestError,
     ModelNotFoundError,
     NotKeptError,
+    OtherModelError,
     OutOfOrderError,
     SeriesNotFoundError,
     SeriesNotWarmError,
@@ -43,6 +44,12 @@ CASES: list[tuple[ForecastError, str, dict[str, object]]] = [
         {"models": ["a", "c"]},
     ),
     (ModelNotFoundError("b", []), "no model 'b'; loaded: none", {"models": []}),
+    (
+        OtherModelError("a", expected="12", found="34"),
+        "the state was made by model 34, and 'a' is 12 here; "
+        "begin the series with its history, by /seed-state",
+        {"fingerprint": "12"},
+    ),
     (
         SeriesNotFoundError("x"),
         "no series 'x'; observe or seed it first",

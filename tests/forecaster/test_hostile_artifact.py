@@ -562,6 +562,8 @@ def test_a_record_with_a_number_that_is_none_is_refused(
         ("step", 0),
         ("step", -1),
         ("step", 2**63 - 1),
+        ("step", 2**54),
+        ("h", 2.5),
         ("scored", -1),
         ("covered", -1),
         ("y", 1e301),
