@@ -70,7 +70,9 @@ def test_the_document_is_the_one_that_is_served(process: Process) -> None:
 
 
 @SCHEMA.parametrize()
-@settings(max_examples=50, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
+@settings(
+    max_examples=100, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
+)
 def test_every_call_is_answered_as_documented(
     case: schemathesis.Case[Any], process: Process, session: requests.Session
 ) -> None:

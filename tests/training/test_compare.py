@@ -338,14 +338,14 @@ def test_trained_networks_beat_persistence_as_the_textbook_has_it(shampoo: Serie
 
 
 @pytest.mark.slow
-def test_the_same_training_twice_is_no_difference_in_19_of_20_seeds(shampoo: Series) -> None:
+def test_the_same_training_twice_is_no_difference_in_95_of_100_seeds(shampoo: Series) -> None:
     """Networks of a few epochs show it as well as trained ones do; docs/state.md has those."""
     quick = settle(Settings(epochs=20, repeats=10), shampoo)
 
     found = [
         judge(compare(shampoo, quick.model_copy(update={"seed": seed})).rmse)[-1]
-        for seed in range(40)
+        for seed in range(100)
     ]
 
     assert {verdict.claim.what for verdict in found} == {"training the same again"}
-    assert sum(verdict.outcome is Outcome.NO_DIFFERENCE for verdict in found) >= 38
+    assert sum(verdict.outcome is Outcome.NO_DIFFERENCE for verdict in found) >= 95
